@@ -1,0 +1,46 @@
+# The one door for people and CI. `make run` and `make test` work on a fresh Debian with Python 3.11.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: run test check lint types unit lock venv venv-dev system-test-tools
+
+venv: $(VENV)/.installed
+venv-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@ $(VENV)/.installed
+
+run: venv
+	$(BIN)/python manage.py runsipserver --embedded
+
+system-test-tools:
+	deploy/install-test-tools
+
+test: venv-dev system-test-tools check unit
+
+check: lint types
+
+lint: venv-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: venv-dev
+	$(BIN)/mypy sipdomains twimlrunner sipserver
+
+unit: venv-dev
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lock: venv-dev
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,278 @@
+"""Messages that cross a process border, and the names of Celery tasks.
+
+Pure: standard library only. Everything here is a frozen dataclass that goes to and from
+plain JSON values with :func:`to_wire` and :func:`from_wire`. Unknown fields are ignored (a newer
+sender), an unknown kind or version is refused with :class:`ContractError`. No secrets travel:
+a worker looks up an account's token by its SID.
+
+Two families:
+
+* *node bus* messages (``FetchDocument``, ``FetchReply``, ``DirectoryChanged``): see architecture
+  section 8.1;
+* *log records* (``CallOpened``, ``CallEventRecord``, ``CallClosed``, ``NotificationRecord``,
+  ``WebhookAttempt``): what the live side asks ``sipdomains.services.calls`` to write. They never
+  leave a process today, but a journal may store them, so they obey the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, TypeVar
+
+VERSION = 1
+
+# Celery task names: code enqueues by these constants, never by importing a task.
+TASK_FETCH_DOCUMENTS = "twimlrunner.fetch_documents"
+TASK_DELIVER_STATUS_CALLBACK = "twimlrunner.deliver_status_callback"
+TASK_REAP_DEAD_NODES = "sipdomains.reap_dead_nodes"
+TASK_REAP_UNFINISHED_ATTEMPTS = "sipdomains.reap_unfinished_attempts"
+TASK_SWEEP_OUTBOX = "sipdomains.sweep_outbox"
+
+QUEUE_TWIML = "twiml"
+QUEUE_CALLBACKS = "callbacks"
+QUEUE_HOUSEKEEPING = "housekeeping"
+
+
+class ContractError(ValueError):
+    """A message that this version cannot read: unknown kind, wrong version, missing field."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchDocument:
+    """Ask a worker for a TwiML document (webhooks.md sections 1-3).
+
+    ``parameters`` are ordered (name, value) pairs, repeated names allowed. ``deadline`` is wall
+    clock, seconds since the epoch: past it nobody waits for the answer. ``session`` is the call's
+    opaque HTTP state (cookies, authentication met so far) as the last reply returned it.
+    ``request_id`` also serves as idempotency token of this logical request.
+    """
+
+    KIND: ClassVar[str] = "fetch_document"
+    request_id: str
+    node: str
+    call_sid: str
+    account_sid: str
+    url: str
+    method: str
+    parameters: list[tuple[str, str]]
+    deadline: float
+    session: dict[str, Any] = field(default_factory=dict)
+    verify_tls: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReply:
+    """Outcome of one :class:`FetchDocument`, after retries and redirects.
+
+    ``error_code`` 0 means success: ``body`` is the document text's bytes decoded as latin-1 (so
+    that any byte survives JSON), ``content_type`` as received, ``final_url`` the base for relative
+    URLs. Otherwise ``error_code`` is from errors.md section 4 and ``error_message`` says why in
+    the operator's words; ``status`` is the last HTTP status or 0.
+    """
+
+    KIND: ClassVar[str] = "fetch_reply"
+    request_id: str
+    node: str
+    body: str = ""
+    content_type: str = ""
+    final_url: str = ""
+    status: int = 0
+    attempts: int = 0
+    error_code: int = 0
+    error_message: str = ""
+    session: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFetch:
+    """The call is over: abort the fetch if it has not ended (best effort)."""
+
+    KIND: ClassVar[str] = "cancel_fetch"
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChanged:
+    """Configuration changed: drop what is cached about ``domain`` (``*`` = everything)."""
+
+    KIND: ClassVar[str] = "directory_changed"
+    domain: str
+
+
+# --- log records -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """A call exists. Committed before any 18x or 200 leaves (architecture section 1, rule 5).
+
+    ``account_sid`` and ``domain_sid`` are empty for a refusal that belongs to no account (unknown
+    domain). ``at`` is wall clock, seconds since the epoch. ``sip`` holds what webhooks and pages
+    show: ``call_id from_tag username source_ip source_port transport user_agent headers`` (headers
+    as ordered pairs).
+    """
+
+    KIND: ClassVar[str] = "call_opened"
+    call_sid: str
+    account_sid: str
+    domain_sid: str
+    domain_name: str
+    node: str
+    at: float
+    direction: str
+    from_: str
+    to: str
+    status: str
+    sip: dict[str, Any]
+    parent_call_sid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEventRecord:
+    """One fact about a call. ``seq`` rises by one per call; (call, seq) is unique, replay is safe.
+
+    ``kind`` is one of :data:`EVENT_KINDS`; ``status`` non-empty moves the call's status along the
+    allowed transitions. ``data`` is JSON and never holds secrets or gathered digits.
+    """
+
+    KIND: ClassVar[str] = "call_event"
+    call_sid: str
+    seq: int
+    at: float
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallClosed:
+    """The call's final state, applied once by compare-and-set.
+
+    ``cause`` is a slug of ``sipserver.calls.termination``; ``reason`` the same in words for the
+    operator; ``sip_status`` the final SIP answer to the INVITE (0 if none was sent); ``media`` the
+    last media statistics (see ``sipserver.media.protocol``).
+    """
+
+    KIND: ClassVar[str] = "call_closed"
+    call_sid: str
+    seq: int
+    at: float
+    status: str
+    cause: str
+    reason: str
+    sip_status: int = 0
+    error_code: int = 0
+    answered_at: float | None = None
+    media: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationRecord:
+    """Something the customer or operator should read (errors.md). ``level`` error or warning."""
+
+    KIND: ClassVar[str] = "notification"
+    at: float
+    code: int
+    level: str
+    message: str
+    call_sid: str = ""
+    account_sid: str = ""
+    request_method: str = ""
+    request_url: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAttempt:
+    """One HTTP request to a customer, finished or failed (one row per attempt).
+
+    ``purpose`` is ``document`` or ``status-callback``. Times: ``at`` wall clock start,
+    ``duration_ms`` whole attempt, ``connect_ms`` and ``first_byte_ms`` from its start (0 unknown).
+    ``response_body`` is cut to the stored limit.
+    """
+
+    KIND: ClassVar[str] = "webhook_attempt"
+    request_id: str
+    attempt: int
+    call_sid: str
+    account_sid: str
+    purpose: str
+    at: float
+    method: str
+    url: str
+    parameters: list[tuple[str, str]]
+    request_headers: list[tuple[str, str]] = field(default_factory=list)
+    status: int = 0
+    response_headers: list[tuple[str, str]] = field(default_factory=list)
+    response_body: str = ""
+    remote_address: str = ""
+    duration_ms: float = 0.0
+    connect_ms: float = 0.0
+    first_byte_ms: float = 0.0
+    error_code: int = 0
+    error_message: str = ""
+
+
+EVENT_KINDS = (
+    "sip",  # one message: data = {dir: in|out, peer, transport, text, summary}
+    "accepted",  # passed authentication: data = {username, acl}
+    "ringing",
+    "answered",
+    "webhook",  # a document was asked for: data = {request_id, method, url, reason}
+    "document",  # a document begins: data = {url, verbs: [names], body}
+    "verb-started",  # data = {index, verb, line, summary}
+    "verb-ended",  # data = {index, verb, outcome}
+    "media",  # data = {what: connected|first-packet|hold|resume|stats|lost, ...}
+    "interrupt",  # data = {what}
+    "closed",
+)
+
+CALL_STATUSES = (
+    "queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled",
+)  # fmt: skip
+FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+
+LogRecord = CallOpened | CallEventRecord | CallClosed | NotificationRecord | WebhookAttempt
+BusMessage = FetchDocument | FetchReply | CancelFetch | DirectoryChanged
+Message = LogRecord | BusMessage
+
+_KINDS: dict[str, type[Any]] = {
+    cls.KIND: cls
+    for cls in (
+        FetchDocument, FetchReply, CancelFetch, DirectoryChanged,
+        CallOpened, CallEventRecord, CallClosed, NotificationRecord, WebhookAttempt,
+    )
+}  # fmt: skip
+
+_PAIR_FIELDS = frozenset({"parameters", "request_headers", "response_headers"})
+
+M = TypeVar("M")
+
+
+def to_wire(message: Message) -> dict[str, Any]:
+    """A JSON-ready dict: the fields plus ``kind`` and ``v``."""
+    wire = asdict(message)
+    wire["kind"] = message.KIND
+    wire["v"] = VERSION
+    return wire
+
+
+def from_wire(wire: Mapping[str, Any]) -> Message:
+    """The message of a dict made by :func:`to_wire`; raises :class:`ContractError`."""
+    if wire.get("v") != VERSION:
+        raise ContractError(f"message version {wire.get('v')!r} is not {VERSION}")
+    cls = _KINDS.get(str(wire.get("kind")))
+    if cls is None:
+        raise ContractError(f"unknown message kind {wire.get('kind')!r}")
+    values: dict[str, Any] = {}
+    for item in fields(cls):
+        if item.name in wire:
+            value = wire[item.name]
+            if item.name in _PAIR_FIELDS:
+                value = [(str(name), str(text)) for name, text in value]
+            values[item.name] = value
+    try:
+        return cls(**values)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise ContractError(f"{cls.KIND}: {error}") from None

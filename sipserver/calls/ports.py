@@ -1,0 +1,185 @@
+"""What the call layer needs from the world: Protocols and closed unions. Pure.
+
+Implemented in ``sipserver.adapters`` (Django, bus), ``sipserver.mediapool`` and
+``twimlrunner.speech.client``; by fakes in tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Protocol
+
+from sipdomains.contracts import FetchReply, LogRecord
+from twimlrunner.engine.ports import AudioUrl, Speech
+
+# --- directory ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DomainPolicy:
+    """All that the live side needs of a domain, as of one moment. Times in seconds."""
+
+    account_sid: str
+    account_active: bool
+    domain_sid: str
+    domain_name: str
+    voice_url: str
+    voice_method: str
+    voice_fallback_url: str
+    voice_fallback_method: str
+    status_callback_url: str
+    status_callback_method: str
+    secure: bool
+    sip_registration: bool
+    acl_networks: tuple[tuple[str, IPv4Network | IPv6Network], ...]  # (list name, network)
+    has_acl: bool
+    has_credentials: bool
+    drop_unlisted: bool  # silently drop instead of 403
+    match_from_user: bool  # From user must equal the digest user
+    fail_with_503: bool  # on application error: 503 instead of the spoken message
+    extra_headers: tuple[str, ...]  # non-X headers passed to the application
+    max_concurrent_calls: int  # 0 = no limit
+    max_call_seconds: int
+    verify_tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialHashes:
+    """HA1 of one credential: lower-case hex of MD5 and of SHA-256 (RFC 8760)."""
+
+    username: str
+    ha1_md5: str
+    ha1_sha256: str
+
+
+class DirectoryUnavailable(Exception):  # noqa: N818
+    """The database is down and nothing usable is cached: answer 503."""
+
+
+class Directory(Protocol):
+    async def domain(self, name: str) -> DomainPolicy | None:
+        """By domain name or alias, case-insensitive. Raises DirectoryUnavailable."""
+
+    async def credential(self, domain_sid: str, username: str) -> CredentialHashes | None:
+        """Of any list mapped under Auth/Calls. Raises DirectoryUnavailable."""
+
+
+# --- the record -----------------------------------------------------------------------------
+
+
+class LogUnavailable(Exception):  # noqa: N818
+    """The row could not be committed in time: no unlogged call, answer 503."""
+
+
+class CallLog(Protocol):
+    async def open(self, record: LogRecord) -> None:
+        """Returns when committed. Raises LogUnavailable."""
+
+    def append(self, record: LogRecord) -> None:
+        """Queue in order; never blocks, never fails."""
+
+    async def flush(self) -> None:
+        """Returns when all that was queued before has been committed (or given up on)."""
+
+    @property
+    def backlog(self) -> tuple[int, float]:
+        """(queued records, age of the oldest in seconds): basis of admission."""
+
+
+# --- webhooks -------------------------------------------------------------------------------
+
+
+class WebhookGateway(Protocol):
+    async def fetch(
+        self,
+        *,
+        call_sid: str,
+        account_sid: str,
+        url: str,
+        method: str,
+        parameters: Sequence[tuple[str, str]],
+        session: dict[str, Any],
+        verify_tls: bool,
+    ) -> FetchReply:
+        """One logical request through the task queue. Never raises for a failed fetch: the reply
+        then has an ``error_code``. Cancelling the awaiting task aborts the fetch."""
+
+
+# --- prompts --------------------------------------------------------------------------------
+
+
+class PromptFailed(Exception):  # noqa: N818
+    """Audio could not be had: ``code`` and ``message`` from errors.md (11200, 13420 …)."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Prompts(Protocol):
+    def speak(self, speech: Speech) -> AsyncIterator[str]:
+        """Paths of 8 kHz mono 16-bit WAV files, in order, as they become ready. PromptFailed."""
+
+    async def fetch(self, audio: AudioUrl, *, verify_tls: bool) -> str:
+        """Path of the converted file. Raises PromptFailed."""
+
+
+# --- media ----------------------------------------------------------------------------------
+
+
+class MediaUnavailable(Exception):  # noqa: N818
+    """No media worker or no port free: answer 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaParameters:
+    """What was negotiated for one leg. ``direction`` is ours: sendrecv, sendonly, recvonly or
+    inactive. ``codec`` is PCMU or PCMA; ``dtmf_payload`` None if telephone-event is not agreed."""
+
+    remote: tuple[str, int]
+    codec: str
+    payload_type: int
+    dtmf_payload: int | None
+    ptime_ms: int
+    direction: str
+
+
+class PlayOperation(Protocol):
+    """One prompt being played, of one or several files."""
+
+    def extend(self, files: Sequence[str], *, more: bool) -> None:
+        """Append files; ``more`` False says that no further ones come."""
+
+    def stop(self) -> None: ...
+
+    async def wait(self) -> str:
+        """``end``, ``stopped``, ``failed`` or ``lost`` (the worker died)."""
+
+
+class MediaSession(Protocol):
+    """One leg's RTP in a media worker."""
+
+    @property
+    def port(self) -> int: ...
+
+    async def connect(self, parameters: MediaParameters) -> None: ...
+
+    def play(self, files: Sequence[str], *, more: bool = False) -> PlayOperation: ...
+
+    async def send_digits(self, digits: str) -> str:
+        """Cause as :meth:`PlayOperation.wait`."""
+
+    async def close(self) -> dict[str, Any]:
+        """Frees the port; returns final statistics. Safe to call twice and after loss."""
+
+
+MediaListener = Callable[[str, dict[str, Any]], None]
+"""(event, data): ``first_packet``, ``digit``, ``rtp_timeout``, ``stats``, ``lost``."""
+
+
+class Media(Protocol):
+    async def open(self, family: str, listener: MediaListener) -> MediaSession:
+        """Bind a port (``family`` ip4 or ip6). Raises MediaUnavailable."""

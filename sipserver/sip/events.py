@@ -1,0 +1,174 @@
+"""What the SIP engine tells the layer above it: a closed union of frozen values.
+
+Pure. ``usage`` is the engine's integer handle of one INVITE usage (one call leg);
+``transaction`` the handle of one pending server transaction that somebody must answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sipserver.sip.message import Request, Response
+
+
+class Flow(NamedTuple):
+    """Where bytes came from and can go back to. ``connection`` is 0 for UDP."""
+
+    transport: str  # "udp", "tcp" or "tls"
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    connection: int = 0
+
+
+class Outgoing(NamedTuple):
+    """Bytes for the wire. ``flow`` is used when it is known and alive; else ``target``,
+    (transport, host, port), is resolved by the shell."""
+
+    data: bytes
+    flow: Flow | None
+    target: tuple[str, str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingInvite:
+    """A new call. The engine has sent 100; the layer above owes ring/answer/reject."""
+
+    usage: int
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """CANCEL won: the engine has answered 200 to it and 487 to the INVITE."""
+
+    usage: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """ACK of our 2xx (or of a re-INVITE's). ``body`` is the SDP answer to a late offer, or empty."""
+
+    usage: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOffer:
+    """re-INVITE or UPDATE. Answer with ``engine.answer_offer`` or ``engine.refuse_offer``.
+
+    ``body`` empty means the peer asks us for an offer (RFC 3261 14.2).
+    """
+
+    usage: int
+    request: Request
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The dialog is over and needs nothing more.
+
+    ``cause``: ``bye`` (peer hung up; 200 is sent), ``ack-timeout`` (no ACK in 64*T1; the engine
+    has sent BYE), ``flow-lost``, ``gone`` (peer answered 481/408 to a request of ours), ``local``
+    (our own BYE was answered or timed out).
+    """
+
+    usage: int
+    cause: str
+    request: Request | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InDialogRequest:
+    """INFO, REFER, NOTIFY, MESSAGE in a dialog: answer with ``engine.respond(transaction, …)``."""
+
+    usage: int
+    transaction: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRequest:
+    """A request outside dialogs whose method the configuration lists (REGISTER)."""
+
+    transaction: int
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """The engine answered an INVITE by itself (483, 420, 482, 400 …); for the log only."""
+
+    request: Request
+    flow: Flow
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingProgress:
+    """A provisional response (> 100) to our INVITE."""
+
+    usage: int
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingAnswered:
+    """2xx to our INVITE. The layer above owes ``engine.acknowledge(usage, …)`` once."""
+
+    usage: int
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFailed:
+    """Final non-2xx, or none at all (``response`` None, ``status`` 408 or 503).
+
+    The engine has sent the ACK. ``engine.retry_invite`` may follow (401, 407).
+    """
+
+    usage: int
+    status: int
+    reason: str
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinal:
+    """Final response to a non-INVITE request of ours, ``token`` as returned when it was sent."""
+
+    token: int
+    status: int
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTraced:
+    """One message of a usage went over the wire (retransmissions are not repeated)."""
+
+    usage: int
+    outbound: bool
+    data: bytes
+    flow: Flow | None
+
+
+SipEvent = (
+    IncomingInvite
+    | Cancelled
+    | Acknowledged
+    | SessionOffer
+    | Ended
+    | InDialogRequest
+    | IncomingRequest
+    | RequestRefused
+    | OutgoingProgress
+    | OutgoingAnswered
+    | OutgoingFailed
+    | RequestFinal
+    | MessageTraced
+)

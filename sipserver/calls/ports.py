@@ -54,7 +54,7 @@ class CredentialHashes:
     ha1_sha256: str
 
 
-class DirectoryUnavailable(Exception):  # noqa: N818
+class DirectoryUnavailable(Exception):
     """The database is down and nothing usable is cached: answer 503."""
 
 
@@ -69,7 +69,7 @@ class Directory(Protocol):
 # --- the record -----------------------------------------------------------------------------
 
 
-class LogUnavailable(Exception):  # noqa: N818
+class LogUnavailable(Exception):
     """The row could not be committed in time: no unlogged call, answer 503."""
 
 
@@ -110,7 +110,7 @@ class WebhookGateway(Protocol):
 # --- prompts --------------------------------------------------------------------------------
 
 
-class PromptFailed(Exception):  # noqa: N818
+class PromptFailed(Exception):
     """Audio could not be had: ``code`` and ``message`` from errors.md (11200, 13420 …)."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -130,7 +130,7 @@ class Prompts(Protocol):
 # --- media ----------------------------------------------------------------------------------
 
 
-class MediaUnavailable(Exception):  # noqa: N818
+class MediaUnavailable(Exception):
     """No media worker or no port free: answer 503."""
 
 

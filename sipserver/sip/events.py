@@ -49,7 +49,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """ACK of our 2xx (or of a re-INVITE's). ``body`` is the SDP answer to a late offer, or empty."""
+    """ACK of our 2xx (re-INVITE included). ``body`` answers a late offer, else it is empty."""
 
     usage: int
     body: bytes

@@ -13,11 +13,11 @@ from twimlrunner.twiml.document import Document
 from twimlrunner.twiml.errors import Issue
 
 
-class CallEnded(Exception):  # noqa: N818 - a fact, not an error
+class CallEnded(Exception):
     """The peer is gone. Raised by every pending and future operation of :class:`CallControl`."""
 
 
-class VerbFailed(Exception):  # noqa: N818
+class VerbFailed(Exception):
     """An ERROR-level failure while a verb ran (errors.md): the document ends, fallback is asked."""
 
     def __init__(self, code: int, message: str, url: str = "") -> None:

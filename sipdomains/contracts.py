@@ -17,8 +17,8 @@ Two families:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 VERSION = 1
 
@@ -246,13 +246,12 @@ _KINDS: dict[str, type[Any]] = {
 }  # fmt: skip
 
 _PAIR_FIELDS = frozenset({"parameters", "request_headers", "response_headers"})
-
-M = TypeVar("M")
+_FIELD_NAMES = {cls: tuple(item.name for item in fields(cls)) for cls in _KINDS.values()}
 
 
 def to_wire(message: Message) -> dict[str, Any]:
-    """A JSON-ready dict: the fields plus ``kind`` and ``v``."""
-    wire = asdict(message)
+    """A JSON-ready dict: the fields plus ``kind`` and ``v``. Shallow: shares lists and dicts."""
+    wire = {name: getattr(message, name) for name in _FIELD_NAMES[type(message)]}
     wire["kind"] = message.KIND
     wire["v"] = VERSION
     return wire
@@ -265,14 +264,10 @@ def from_wire(wire: Mapping[str, Any]) -> Message:
     cls = _KINDS.get(str(wire.get("kind")))
     if cls is None:
         raise ContractError(f"unknown message kind {wire.get('kind')!r}")
-    values: dict[str, Any] = {}
-    for item in fields(cls):
-        if item.name in wire:
-            value = wire[item.name]
-            if item.name in _PAIR_FIELDS:
-                value = [(str(name), str(text)) for name, text in value]
-            values[item.name] = value
+    values = {name: wire[name] for name in _FIELD_NAMES[cls] if name in wire}
     try:
+        for name in _PAIR_FIELDS & values.keys():
+            values[name] = [(str(key), str(text)) for key, text in values[name]]
         return cls(**values)  # type: ignore[no-any-return]
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ContractError(f"{cls.KIND}: {error}") from None

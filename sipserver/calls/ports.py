@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
 
 from sipdomains.contracts import FetchReply, LogRecord
+from sipserver.sip.events import Flow
 from twimlrunner.engine.ports import AudioUrl, Speech
 
 # --- directory ------------------------------------------------------------------------------
@@ -41,6 +42,7 @@ class DomainPolicy:
     fail_with_503: bool  # on application error: 503 instead of the spoken message
     extra_headers: tuple[str, ...]  # non-X headers passed to the application
     max_concurrent_calls: int  # 0 = no limit
+    account_max_concurrent_calls: int  # 0 = no limit
     max_call_seconds: int
     verify_tls: bool
 
@@ -183,3 +185,42 @@ MediaListener = Callable[[str, dict[str, Any]], None]
 class Media(Protocol):
     async def open(self, family: str, listener: MediaListener) -> MediaSession:
         """Bind a port (``family`` ip4 or ip6). Raises MediaUnavailable."""
+
+
+# --- signalling -----------------------------------------------------------------------------
+
+SipHeaders = Sequence[tuple[str, str]]
+
+
+class SipPort(Protocol):
+    """The engine's commands for one node, sent on at once. Each is a no-op on a usage that is
+    already over (the event that says so may still be on its way)."""
+
+    def ring(self, usage: int, *, headers: SipHeaders = ()) -> None: ...
+
+    def answer(self, usage: int, body: bytes, *, headers: SipHeaders = ()) -> None: ...
+
+    def reject(
+        self, usage: int, status: int, reason: str = "", *, headers: SipHeaders = ()
+    ) -> None: ...
+
+    def drop(self, usage: int) -> None:
+        """Forget an INVITE without any answer (a domain that drops unlisted sources)."""
+
+    def bye(self, usage: int, *, headers: SipHeaders = ()) -> None: ...
+
+    def answer_offer(self, usage: int, body: bytes) -> None: ...
+
+    def refuse_offer(self, usage: int, status: int, *, headers: SipHeaders = ()) -> None: ...
+
+    def respond(self, transaction: int, status: int, *, headers: SipHeaders = ()) -> None: ...
+
+    def local_host(self, flow: Flow) -> str:
+        """The address that this peer should send media to."""
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch; only for stamps and nonces."""

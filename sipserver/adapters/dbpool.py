@@ -1,0 +1,38 @@
+"""Database work off the SIP loop: a bounded pool of threads with connection hygiene.
+
+Django's ``sync_to_async`` serialises all work of a process by default (architecture, choice 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import close_old_connections, connections
+
+T = TypeVar("T")
+
+
+class DatabasePool:
+    def __init__(self, threads: int = 4) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="db")
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """``function()`` in a thread; a connection that has gone bad is replaced first."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, _clean, function)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _clean(function: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return function()
+    except Exception:
+        # What broke may be the connection: the next job shall not inherit it.
+        connections.close_all()
+        raise

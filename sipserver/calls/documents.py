@@ -1,0 +1,54 @@
+"""LiveDocuments: the interpreter's ``DocumentPort`` for one call, over the webhook gateway."""
+
+from __future__ import annotations
+
+from sipserver.calls.control import LiveCall
+from sipserver.calls.session import CallSession
+from twimlrunner.engine.ports import DocumentRequest, Fetched, FetchFailed, FetchResult
+from twimlrunner.twiml.content import interpret
+from twimlrunner.twiml.errors import TwimlError
+from twimlrunner.webhooks.request import standard_parameters
+
+STORED_TEXT = 16_384
+
+
+class LiveDocuments:
+    """A hang-up aborts the fetch under way (CallEnded). A request made *after* the end (a verb's
+    last report) still goes out, with the call's final status."""
+
+    def __init__(self, session: CallSession, call: LiveCall) -> None:
+        self._session = session
+        self._call = call
+
+    async def fetch(self, request: DocumentRequest) -> FetchResult:
+        session = self._session
+        session.event(
+            "webhook", {"url": request.url, "method": request.method, "reason": request.why}
+        )
+        over = session.over.done()
+        status = session.over.result().status if over else session.status
+        parameters = [*standard_parameters(session.call_facts(status)), *request.report]
+        facts = session.facts
+        if facts is None:
+            raise RuntimeError("no facts before intake")
+        work = session.env.webhooks.fetch(
+            call_sid=session.call_sid,
+            account_sid=facts.policy.account_sid,
+            url=request.url,
+            method=request.method,
+            parameters=parameters,
+            session=session.http_session,
+            verify_tls=facts.policy.verify_tls,
+        )
+        reply = await (work if over else self._call.unless_over(work))
+        session.http_session = reply.session
+        if reply.error_code:
+            return FetchFailed(reply.error_code, reply.error_message, request.url)
+        body = reply.body.encode("latin-1")
+        url = reply.final_url or request.url
+        try:
+            document = interpret(body, reply.content_type, url)
+        except TwimlError as error:
+            return FetchFailed(error.code, f"{error.message} (line {error.line})", url)
+        text = body[:STORED_TEXT].decode("utf-8", "replace")
+        return Fetched(document, url, text, document.issues)

@@ -1,0 +1,259 @@
+"""From INVITE to "accepted", "challenged" or "refused": named stages, any of which may answer.
+
+The order and the answers are sip-domain.md sections 2-4; the words an operator reads come from
+``calls.termination``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from sipserver.calls.admission import Limits, Load, Refuse, admit
+from sipserver.calls.ports import (
+    Clock,
+    CredentialHashes,
+    Directory,
+    DirectoryUnavailable,
+    DomainPolicy,
+)
+from sipserver.calls.routing import Network, domain_names, source_address
+from sipserver.sdp.description import SdpError, SessionDescription
+from sipserver.sdp.negotiate import Capabilities, LocalMedia, Refusal, negotiate
+from sipserver.sip import auth
+from sipserver.sip.errors import RemoteProtocolError
+from sipserver.sip.events import IncomingInvite
+from sipserver.sip.message import Request
+from sipserver.sip.uri import SipUri
+
+# Compared against when the user is unknown, so that the answer takes as long as for a known one.
+_NOBODY = CredentialHashes("", "0" * 32, "0" * 64)
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeConfig:
+    """``nonce_seconds``: how long a challenge may be answered."""
+
+    realm: str
+    nonce_secret: bytes
+    nonce_seconds: float
+    trusted_proxies: tuple[Network, ...]
+    own_hosts: Collection[str]
+    limits: Limits = field(default_factory=Limits)
+    capabilities: Capabilities = field(default_factory=Capabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """``offer`` None: the INVITE came without SDP, our answer will carry the offer."""
+
+    policy: DomainPolicy
+    addressed: str  # the name the INVITE was sent to
+    source: str
+    username: str  # empty unless credentials were checked
+    access_list: str  # name of the list that let it in, or empty
+    offer: SessionDescription | None
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    headers: list[tuple[str, str]]
+    stale: bool
+    policy: DomainPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """``cause`` of calls.termination; ``detail`` for the operator only, never on the wire."""
+
+    cause: str
+    detail: str = ""
+    policy: DomainPolicy | None = None
+    source: str = ""
+    username: str = ""
+    retry_after: int = 0
+    drop: bool = False
+
+
+IntakeResult = Accepted | Challenged | Refused
+
+
+async def examine(
+    invite: IncomingInvite,
+    *,
+    config: IntakeConfig,
+    directory: Directory,
+    clock: Clock,
+    load: Load,
+    live_calls: dict[str, int],
+) -> IntakeResult:
+    """Run all stages. ``live_calls`` counts this node's calls by account and domain SID."""
+    request = invite.request
+    refuse = admit(load, config.limits)
+    if refuse is not None:
+        return _not_now(refuse, invite)
+    try:
+        source = source_address(request, invite.flow.remote[0], config.trusted_proxies)
+        names = domain_names(request, config.own_hosts)
+    except RemoteProtocolError as error:
+        return Refused("protocol", str(error), source=invite.flow.remote[0])
+    try:
+        policy, addressed = await _find_domain(directory, names)
+        if policy is None:
+            return Refused("unknown-domain", f"({request.uri_text})", source=str(source))
+        barred = _standing(policy, invite) or _limits(policy, live_calls)
+        if barred:
+            return Refused(*barred, policy=policy, source=str(source))
+        access_list = ""
+        if policy.has_acl:
+            found = _access_list(policy, source)
+            if found is None:
+                detail = f"({source} on domain {policy.domain_name})"
+                return Refused(
+                    "source-not-allowed", detail, policy, str(source), drop=policy.drop_unlisted
+                )
+            access_list = found
+        username = ""
+        if policy.has_credentials:
+            checked = await _credentials(request, policy, config, directory, clock)
+            if isinstance(checked, Challenged):
+                return checked
+            if isinstance(checked, Refused):
+                return _from(checked, source)
+            username = checked
+    except DirectoryUnavailable as error:
+        return Refused("database-unavailable", str(error), source=str(source), retry_after=10)
+    try:
+        if policy.match_from_user and username and _from_user(request) != username:
+            return Refused("user-mismatch", "", policy, str(source), username)
+        offer = _offer(request, policy, config.capabilities)
+    except RemoteProtocolError as error:
+        return Refused("protocol", str(error), policy, str(source), username)
+    if isinstance(offer, Refused):
+        return _from(offer, source, username)
+    return Accepted(policy, addressed, str(source), username, access_list, offer)
+
+
+def _not_now(refuse: Refuse, invite: IncomingInvite) -> Refused:
+    return Refused(refuse.cause, source=invite.flow.remote[0], retry_after=refuse.retry_after)
+
+
+def _from(refused: Refused, source: IPv4Address | IPv6Address, username: str = "") -> Refused:
+    return Refused(
+        refused.cause,
+        refused.detail,
+        refused.policy,
+        str(source),
+        refused.username or username,
+        refused.retry_after,
+    )
+
+
+async def _find_domain(
+    directory: Directory, names: Sequence[str]
+) -> tuple[DomainPolicy | None, str]:
+    for name in names:
+        policy = await directory.domain(name)
+        if policy is not None:
+            return policy, name
+    return None, ""
+
+
+def _standing(policy: DomainPolicy, invite: IncomingInvite) -> tuple[str, str] | None:
+    if not policy.account_active:
+        return "account-inactive", f"({policy.account_sid})"
+    if policy.secure and invite.flow.transport != "tls":
+        return "tls-required", f"(it came over {invite.flow.transport.upper()})"
+    if not policy.has_acl and not policy.has_credentials:
+        return "no-auth-mapped", f"(domain {policy.domain_name})"
+    return None
+
+
+def _limits(policy: DomainPolicy, live_calls: dict[str, int]) -> tuple[str, str] | None:
+    for sid, limit in (
+        (policy.domain_sid, policy.max_concurrent_calls),
+        (policy.account_sid, policy.account_max_concurrent_calls),
+    ):
+        if limit and live_calls.get(sid, 0) >= limit:
+            return "concurrency-limit", f"({limit} calls of {sid})"
+    return None
+
+
+def _access_list(policy: DomainPolicy, source: IPv4Address | IPv6Address) -> str | None:
+    for name, network in policy.acl_networks:
+        if source in network:
+            return name
+    return None
+
+
+async def _credentials(
+    request: Request,
+    policy: DomainPolicy,
+    config: IntakeConfig,
+    directory: Directory,
+    clock: Clock,
+) -> str | Challenged | Refused:
+    """The user name when the digest is right (sip-domain.md section 2)."""
+    now = clock.wall()
+    given = _digest_for(request, config.realm)
+    if given is None:
+        return _challenge(request, policy, config, now, stale=False)
+    state = auth.check_nonce(
+        config.nonce_secret, given.nonce, request.call_id, now, config.nonce_seconds
+    )
+    if state is auth.NonceState.FORGED:
+        return _challenge(request, policy, config, now, stale=False)
+    known = await directory.credential(policy.domain_sid, given.username)
+    hashes = known or _NOBODY
+    right = auth.verify(given, hashes.ha1_md5, hashes.ha1_sha256, request.method, request.uri_text)
+    if known is None or not right:
+        return Refused("bad-credentials", "", policy, username=given.username)
+    if state is auth.NonceState.STALE:
+        return _challenge(request, policy, config, now, stale=True)
+    return given.username
+
+
+def _digest_for(request: Request, realm: str) -> auth.DigestCredentials | None:
+    """The credentials for our realm; ones for other realms (further proxies) are not ours."""
+    for name in ("Proxy-Authorization", "Authorization"):
+        for value in request.headers.get_all(name):
+            try:
+                given = auth.DigestCredentials.parse(value)
+            except RemoteProtocolError:
+                continue
+            if given.realm == realm:
+                return given
+    return None
+
+
+def _challenge(
+    request: Request, policy: DomainPolicy, config: IntakeConfig, now: float, *, stale: bool
+) -> Challenged:
+    nonce = auth.make_nonce(config.nonce_secret, int(now), request.call_id)
+    values = auth.challenges(config.realm, nonce, stale=stale)
+    return Challenged([("Proxy-Authenticate", value) for value in values], stale, policy)
+
+
+def _from_user(request: Request) -> str:
+    uri = request.from_.uri
+    return (uri.user or "") if isinstance(uri, SipUri) else ""
+
+
+def _offer(
+    request: Request, policy: DomainPolicy, capabilities: Capabilities
+) -> SessionDescription | Refused | None:
+    """The offer, tried against what we speak before the application is troubled."""
+    if not request.body:
+        return None
+    try:
+        offer = SessionDescription.parse(request.body)
+    except SdpError as error:
+        return Refused("bad-sdp", f"({error})", policy)
+    tried = negotiate(offer, capabilities, LocalMedia("127.0.0.1", 9, 1, 1))
+    if isinstance(tried, Refusal):
+        cause = {32207: "srtp-refused", 32208: "srtp-required"}.get(tried.code)
+        if cause is None:
+            cause = "bad-sdp" if tried.status == 400 else "no-common-codec"
+        return Refused(cause, f"({tried.reason})", policy)
+    return offer

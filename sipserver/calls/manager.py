@@ -1,0 +1,203 @@
+"""All live calls of a node: engine events to sessions, one task per call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from sipserver.calls.admission import Load, RefusalBudget
+from sipserver.calls.session import CallSession, EarlyFact, Environment
+from sipserver.calls.supervisor import run_call
+from sipserver.calls.termination import Termination, termination
+from sipserver.sip.events import (
+    Acknowledged,
+    Cancelled,
+    Ended,
+    IncomingInvite,
+    IncomingRequest,
+    InDialogRequest,
+    MessageTraced,
+    RequestRefused,
+    SessionOffer,
+    SipEvent,
+)
+from sipserver.sip.message import Request
+
+log = logging.getLogger(__name__)
+
+# A challenged INVITE's messages are kept this long for the ladder of the call that follows it.
+CHALLENGE_SECONDS = 32.0
+_CHALLENGES_LIMIT = 2000
+
+_ENDINGS = {
+    "bye": "caller-hangup",
+    "ack-timeout": "ack-timeout",
+    "flow-lost": "flow-lost",
+    "gone": "peer-gone",
+}
+
+
+class _LiveEntry:
+    """A session with its task and the side tasks (offers) that end with it."""
+
+    __slots__ = ("session", "side_tasks", "task")
+
+    def __init__(self, session: CallSession) -> None:
+        self.session = session
+        self.task: asyncio.Task[None] | None = None
+        self.side_tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self.side_tasks.add(task)
+        task.add_done_callback(self.side_tasks.discard)
+
+
+class CallManager:
+    """``on_events`` is the endpoint's sink. ``drain`` lets calls end, ``stop`` ends them."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._calls: dict[int, _LiveEntry] = {}
+        self._challenges: dict[tuple[str, str], tuple[float, list[EarlyFact]]] = {}
+        self.counts: Counter[str] = Counter()
+        self.live: dict[str, int] = {}
+        self.refusals = RefusalBudget()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def load(self) -> Load:
+        backlog, age = self._env.log.backlog
+        return Load(len(self._calls), backlog, age, self.draining)
+
+    # --- events -----------------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[SipEvent]) -> None:
+        for event in events:
+            try:
+                self._on_event(event)
+            except Exception:
+                log.exception("event %s was not handled", type(event).__name__)
+
+    def _on_event(self, event: SipEvent) -> None:
+        match event:
+            case IncomingInvite():
+                self._start(event)
+            case IncomingRequest():
+                self._env.sip.respond(event.transaction, 405)
+            case InDialogRequest():
+                self._in_dialog(event)
+            case RequestRefused():
+                self.counts[f"refused-{event.status}"] += 1
+            case _:
+                entry = self._calls.get(event.usage) if hasattr(event, "usage") else None
+                if entry is not None:
+                    self._for_call(entry, event)
+
+    def _for_call(self, entry: _LiveEntry, event: SipEvent) -> None:
+        session = entry.session
+        match event:
+            case MessageTraced():
+                session.trace(event)
+            case Cancelled():
+                session.final_response_sent = True
+                session.end(termination("canceled"))
+            case Acknowledged():
+                if not session.acked.done():
+                    session.acked.set_result(event.body)
+                elif session.on_late_answer is not None and event.body:
+                    entry.spawn(session.on_late_answer(event.body))
+            case SessionOffer():
+                if session.on_offer is None:
+                    self._env.sip.refuse_offer(session.usage, 491)
+                else:
+                    entry.spawn(session.on_offer(event.body))
+            case Ended():
+                cause = _ENDINGS.get(event.cause)
+                if cause is not None:
+                    session.dialog_over = True
+                    session.end(termination(cause))
+
+    def _in_dialog(self, event: InDialogRequest) -> None:
+        """INFO, REFER and the like: their verbs come later; until then a clear 'no'."""
+        self._env.sip.respond(event.transaction, 405)
+
+    # --- life of calls ----------------------------------------------------------------------
+
+    def _start(self, invite: IncomingInvite) -> None:
+        session = CallSession(self._env, invite)
+        earlier = self._challenges.pop(_dialog_key(invite.request), None)
+        if earlier is not None:
+            session.adopt(earlier[1])
+        entry = _LiveEntry(session)
+        self._calls[invite.usage] = entry
+        self.counts["invites"] += 1
+        entry.task = asyncio.create_task(self._run(entry), name=session.call_sid)
+
+    async def _run(self, entry: _LiveEntry) -> None:
+        session = entry.session
+        try:
+            await run_call(session, self)
+        except Exception:
+            log.exception("call %s: its function failed", session.call_sid)
+        finally:
+            for task in entry.side_tasks:
+                task.cancel()
+            # Late messages (the 200 to our BYE) still belong to the ladder for a moment.
+            asyncio.get_running_loop().call_later(
+                self._env.settings.parting_seconds, self._calls.pop, session.usage, None
+            )
+
+    def claim(self, *sids: str) -> None:
+        for sid in sids:
+            self.live[sid] = self.live.get(sid, 0) + 1
+
+    def release(self, *sids: str) -> None:
+        for sid in sids:
+            left = self.live[sid] - 1
+            if left:
+                self.live[sid] = left
+            else:
+                del self.live[sid]
+
+    def remember_challenge(self, session: CallSession) -> None:
+        """Keep the messages of a challenged INVITE for the one that answers the challenge."""
+        now = asyncio.get_running_loop().time()
+        if len(self._challenges) >= _CHALLENGES_LIMIT:
+            self._challenges = {
+                key: kept for key, kept in self._challenges.items() if kept[0] > now
+            }
+            if len(self._challenges) >= _CHALLENGES_LIMIT:
+                return
+        key = _dialog_key(session.request)
+        self._challenges[key] = (now + CHALLENGE_SECONDS, session.early_messages())
+
+    # --- the end of the node ----------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """No new calls; wait for those that run, at most ``seconds``; then end the rest."""
+        self.draining = True
+        tasks = [entry.task for entry in self._calls.values() if entry.task is not None]
+        if tasks and seconds > 0:
+            await asyncio.wait(tasks, timeout=seconds)
+        await self.stop(termination("node-stopped"))
+
+    async def stop(self, ending: Termination) -> None:
+        self.draining = True
+        for entry in list(self._calls.values()):
+            entry.session.end(ending)
+        tasks = [entry.task for entry in self._calls.values() if entry.task is not None]
+        if tasks:
+            settings = self._env.settings
+            bound = settings.parting_seconds + settings.cleanup_seconds + 1.0
+            await asyncio.wait(tasks, timeout=bound)
+
+
+def _dialog_key(request: Request) -> tuple[str, str]:
+    """The same for the challenged INVITE and the one with credentials (RFC 3261 22.2)."""
+    return request.call_id, request.from_.tag or ""

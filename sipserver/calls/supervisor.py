@@ -1,0 +1,235 @@
+"""The life of one inbound call, in one function: intake, row, ring, program, ending.
+
+Whatever happens in between, ``run_call`` leaves the dialog ended, the RTP port returned and the
+row final with a reason (architecture section 1, rules 4 and 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from sipserver.calls.admission import Load, RefusalBudget
+from sipserver.calls.control import LiveCall
+from sipserver.calls.documents import LiveDocuments
+from sipserver.calls.intake import Accepted, Challenged, Refused, examine
+from sipserver.calls.ports import LogUnavailable
+from sipserver.calls.programlog import SessionProgramLog
+from sipserver.calls.session import CallSession, Facts
+from sipserver.calls.termination import Termination, termination
+from sipserver.sip.build import warning_value
+from twimlrunner.engine.outcomes import (
+    ApplicationError,
+    Completed,
+    HungUp,
+    ProgramEnd,
+    Rejected,
+)
+from twimlrunner.engine.ports import CallEnded, DocumentRequest, Speech, VerbFailed
+from twimlrunner.engine.runner import run_program
+from twimlrunner.webhooks.request import application_headers
+
+log = logging.getLogger(__name__)
+
+
+class Office(Protocol):
+    """What a call needs of the manager of all calls."""
+
+    live: dict[str, int]
+    refusals: RefusalBudget
+
+    def load(self) -> Load: ...
+
+    def claim(self, *sids: str) -> None: ...
+
+    def release(self, *sids: str) -> None: ...
+
+    def remember_challenge(self, session: CallSession) -> None: ...
+
+
+async def run_call(session: CallSession, office: Office) -> None:
+    """From the INVITE to the closed row. Never raises for what the peer or the application does."""
+    env = session.env
+    found = await examine(
+        _invite_of(session),
+        config=env.settings.intake,
+        directory=env.directory,
+        clock=env.clock,
+        load=office.load(),
+        live_calls=office.live,
+    )
+    if isinstance(found, Challenged):
+        office.remember_challenge(session)
+        session.final_response_sent = True
+        env.sip.reject(session.usage, 407, headers=found.headers)
+        return
+    if isinstance(found, Refused):
+        _refuse(session, found, office)
+        return
+    await _take(session, found, office)
+
+
+def _refuse(session: CallSession, refused: Refused, office: Office) -> None:
+    """Answer first, then write down why, as far as the budget of that source allows."""
+    ending = termination(refused.cause, refused.detail)
+    if refused.drop:
+        session.env.sip.drop(session.usage)
+        ending = termination(refused.cause, refused.detail, 0)
+    else:
+        _reject(session, ending, refused.retry_after)
+    now = session.env.clock.monotonic()
+    if not office.refusals.spend(refused.source or session.flow.remote[0], now):
+        return
+    if refused.policy is not None:
+        session.facts = Facts(
+            refused.policy, refused.policy.domain_name, refused.source, refused.username
+        )
+    session.open_late()
+    session.close(ending)
+
+
+async def _take(session: CallSession, accepted: Accepted, office: Office) -> None:
+    policy = accepted.policy
+    session.facts = Facts(
+        policy,
+        accepted.addressed,
+        accepted.source,
+        accepted.username,
+        application_headers(session.request.headers.items(), policy.extra_headers),
+    )
+    session.event("accepted", {"username": accepted.username, "acl": accepted.access_list})
+    if session.over.done():  # CANCEL came while we looked things up
+        session.open_late()
+        session.close(session.over.result())
+        return
+    try:
+        await session.open()
+    except LogUnavailable as error:
+        ending = termination("database-unavailable", f"({error})")
+        _reject(session, ending, retry_after=10)
+        session.open_late()
+        session.close(ending)
+        return
+    sids = (policy.domain_sid, policy.account_sid)
+    office.claim(*sids)
+    ending = termination("internal-error")
+    try:
+        ending = await _conduct(session, accepted)
+    except Exception:
+        log.exception("call %s failed inside", session.call_sid)
+    finally:
+        office.release(*sids)
+        await _finish(session, ending)
+
+
+async def _conduct(session: CallSession, accepted: Accepted) -> Termination:
+    """Ring, run the program until it or the call ends, and choose the ending."""
+    env, policy = session.env, accepted.policy
+    if not session.over.done():
+        env.sip.ring(session.usage)
+        session.event("ringing")
+    call = LiveCall(session, accepted.offer)
+    session.on_offer = call.on_offer
+    session.on_late_answer = call.on_late_answer
+    limit = asyncio.get_running_loop().call_later(
+        policy.max_call_seconds, session.fail, "max-duration"
+    )
+    program = asyncio.create_task(_program(session, call))
+    try:
+        await asyncio.wait({program, session.over}, return_when=asyncio.FIRST_COMPLETED)
+        if not program.done():
+            # A verb may owe its last report; the rest unwinds at once by CallEnded.
+            await asyncio.wait({program}, timeout=env.settings.parting_seconds)
+    finally:
+        limit.cancel()
+        if not program.done():
+            program.cancel()
+            await asyncio.wait({program}, timeout=env.settings.cleanup_seconds)
+    if program.done() and not program.cancelled() and program.exception() is not None:
+        log.error("call %s: program failed", session.call_sid, exc_info=program.exception())
+        if not session.over.done():
+            return termination("internal-error")
+    if session.over.done():
+        return session.over.result()
+    return program.result()
+
+
+async def _program(session: CallSession, call: LiveCall) -> Termination:
+    facts = session.facts
+    if facts is None:
+        raise RuntimeError("no facts before intake")
+    policy = facts.policy
+    fallback = (
+        (policy.voice_fallback_url, policy.voice_fallback_method)
+        if policy.voice_fallback_url
+        else None
+    )
+    end: ProgramEnd
+    if not policy.voice_url:
+        session.notify(11100, "error", "The domain has no voice URL: nobody knows what to do.")
+        end = ApplicationError(11100, "The domain has no voice URL.")
+    else:
+        end = await run_program(
+            DocumentRequest(policy.voice_url, policy.voice_method, "voice-url"),
+            call=call,
+            documents=LiveDocuments(session, call),
+            log=SessionProgramLog(session),
+            fallback=fallback,
+        )
+    match end:
+        case Completed():
+            return termination("document-ended")
+        case HungUp():
+            return termination("hangup-verb")
+        case Rejected(status=status):
+            return termination("reject-busy" if status == 486 else "reject")
+        case ApplicationError():
+            return await _apologise(session, call, end)
+
+
+async def _apologise(session: CallSession, call: LiveCall, error: ApplicationError) -> Termination:
+    """sip-domain.md section 4: an announcement, then hang-up; or 503 if the domain wants that."""
+    facts = session.facts
+    detail = f"({error.code}: {error.message})"
+    if facts is not None and facts.policy.fail_with_503 and not session.answered:
+        return termination("application-error-503", detail)
+    try:
+        async with asyncio.timeout(session.env.settings.apology_seconds):
+            await call.ensure_answered()
+            await call.play(Speech(session.env.settings.apology, "woman", "en-US"))
+    except (CallEnded, VerbFailed, TimeoutError):
+        pass  # it was a courtesy; the log has the reason
+    return termination("application-error", detail)
+
+
+async def _finish(session: CallSession, ending: Termination) -> None:
+    """End the dialog first, then free the port, then close the row; each step whatever the last."""
+    try:
+        if session.answered:
+            if not session.dialog_over:
+                session.env.sip.bye(session.usage)
+            ending = Termination(ending.cause, ending.reason, 200)
+        elif not session.final_response_sent:
+            _reject(session, ending)
+        if session.media is not None:
+            async with asyncio.timeout(session.env.settings.cleanup_seconds):
+                session.media_stats = await session.media.close() or session.media_stats
+    except Exception:
+        log.exception("call %s: clean-up failed", session.call_sid)
+    finally:
+        session.close(ending)
+
+
+def _reject(session: CallSession, ending: Termination, retry_after: int = 0) -> None:
+    """The final non-2xx, saying why in Warning and X-Twilio-Error (never more than the cause)."""
+    session.final_response_sent = True
+    headers: list[tuple[str, str]] = []
+    if ending.code:
+        text = termination(ending.cause).reason
+        host = session.env.sip.local_host(session.flow)
+        headers.append(("Warning", warning_value(399, host, text)))
+        headers.append(("X-Twilio-Error", f"{ending.code} {text}"))
+    if retry_after:
+        headers.append(("Retry-After", str(retry_after)))
+    session.env.sip.reject(session.usage, ending.sip_status or 480, headers=headers)

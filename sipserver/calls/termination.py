@@ -1,0 +1,128 @@
+"""Why a call ended: one bounded table from cause to call status, SIP answer, log code and blame.
+
+Rows follow sip-domain.md section 4 (answers) and errors.md sections 1 and 7 (codes; 599xx are ours).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """``status`` final call status; ``sip_status`` the answer to an INVITE not yet answered (0 =
+    ends by BYE only); ``code`` errors.md code for a notification (0 = none); ``level`` of it;
+    ``blame`` who has to act: caller, application, operator, network, server or nobody; ``text``
+    the operator's explanation."""
+
+    status: str
+    sip_status: int
+    code: int
+    level: str
+    blame: str
+    text: str
+
+
+def _refusal(sip_status: int, code: int, blame: str, text: str) -> Cause:
+    return Cause("failed", sip_status, code, "error", blame, text)
+
+
+CAUSES: dict[str, Cause] = {
+    # ordinary endings
+    "caller-hangup": Cause("completed", 0, 0, "", "nobody", "The caller hung up."),
+    "document-ended": Cause("completed", 0, 0, "", "nobody", "The application's TwiML ended."),
+    "hangup-verb": Cause("completed", 0, 0, "", "nobody", "The application hung up."),
+    "reject-busy": Cause(
+        "busy", 486, 0, "", "application", "The application rejected the call as busy."
+    ),
+    "reject": Cause("no-answer", 404, 0, "", "application", "The application rejected the call."),
+    "canceled": Cause(
+        "canceled", 487, 0, "", "caller", "The caller gave up before the call was answered."
+    ),
+    # refused before the application was asked
+    "unknown-domain": _refusal(404, 32200, "caller", "No SIP domain of that name is set up here."),
+    "no-auth-mapped": _refusal(
+        403, 32200, "operator",
+        "The domain takes no calls: neither an IP access control list nor a credential list is "
+        "mapped to it.",
+    ),
+    "source-not-allowed": _refusal(
+        403, 32201, "operator", "The source address is in none of the domain's IP access control lists."
+    ),
+    "bad-credentials": _refusal(403, 32202, "caller", "Wrong user name or password."),
+    "user-mismatch": _refusal(
+        403, 32106, "caller", "The From user differs from the user name of the credentials."
+    ),
+    "account-inactive": _refusal(403, 10003, "operator", "The account is suspended or closed."),
+    "concurrency-limit": _refusal(503, 10004, "operator", "The concurrent-call limit is reached."),
+    "tls-required": _refusal(403, 32209, "caller", "The domain is secure: it takes TLS only."),
+    "srtp-required": _refusal(488, 32208, "caller", "The domain is secure: it takes SRTP only."),
+    "srtp-refused": _refusal(488, 32207, "caller", "The domain is not secure: SRTP is not accepted."),
+    "no-common-codec": _refusal(
+        488, 32102, "caller", "The caller offers no codec that we speak (PCMU, PCMA)."
+    ),
+    "bad-sdp": _refusal(400, 32102, "caller", "The SDP of the INVITE cannot be read."),
+    "protocol": _refusal(400, 32011, "caller", "The INVITE breaks the SIP rules."),
+    "hops-exhausted": _refusal(483, 32006, "network", "Max-Forwards reached 0: a routing loop."),
+    # refused because we cannot
+    "draining": _refusal(503, 59910, "server", "The node is shutting down."),
+    "overloaded": _refusal(503, 59911, "server", "The node is overloaded."),
+    "database-unavailable": _refusal(
+        503, 59912, "server", "The database does not answer: no call is taken that cannot be logged."
+    ),
+    "media-unavailable": _refusal(503, 59913, "server", "No media worker or RTP port is free."),
+    # failures on the way
+    "application-error": Cause(
+        "completed", 0, 0, "", "application",
+        "The application gave no usable TwiML; the caller heard the error announcement.",
+    ),
+    "application-error-503": Cause(
+        "failed", 503, 0, "", "application", "The application gave no usable TwiML."
+    ),
+    "ack-timeout": Cause(
+        "failed", 0, 32022, "error", "network", "The caller never acknowledged our answer (ACK)."
+    ),
+    "no-audio": Cause(
+        "completed", 0, 32014, "warning", "network", "No audio came from the caller for too long."
+    ),
+    "max-duration": Cause(
+        "completed", 0, 32015, "warning", "nobody", "The maximum call length was reached."
+    ),
+    "media-lost": Cause(
+        "failed", 500, 59914, "error", "server", "The media worker of this call died."
+    ),
+    "flow-lost": Cause(
+        "failed", 500, 32011, "warning", "network", "The caller's connection was lost."
+    ),
+    "peer-gone": Cause(
+        "completed", 0, 32011, "warning", "network", "The caller no longer knows the call."
+    ),
+    "node-stopped": Cause("completed", 503, 59910, "warning", "server", "The node was stopped."),
+    "internal-error": Cause(
+        "failed", 500, 12400, "error", "server", "An internal failure; the server log has it."
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """The chosen end of one call: a cause, its text sharpened, the SIP status that was sent."""
+
+    cause: str
+    reason: str
+    sip_status: int
+
+    @property
+    def status(self) -> str:
+        return CAUSES[self.cause].status
+
+    @property
+    def code(self) -> int:
+        return CAUSES[self.cause].code
+
+
+def termination(cause: str, detail: str = "", sip_status: int | None = None) -> Termination:
+    """Of a slug in :data:`CAUSES` (KeyError otherwise); ``detail`` is added to the text."""
+    row = CAUSES[cause]
+    reason = f"{row.text} {detail}" if detail else row.text
+    return Termination(cause, reason, row.sip_status if sip_status is None else sip_status)

@@ -1,0 +1,38 @@
+"""The system of record. Import models from here."""
+
+from sipdomains.models.access import IpAccessControlList, IpAddress
+from sipdomains.models.accounts import Account, AccountStatus
+from sipdomains.models.calls import Call, CallDirection, CallEvent, CallStatus
+from sipdomains.models.configuration import ConfigVersion, configuration_changed
+from sipdomains.models.credentials import Credential, CredentialList
+from sipdomains.models.domains import DomainAlias, SipDomain
+from sipdomains.models.mappings import (
+    CallAclMapping,
+    CallCredentialListMapping,
+    RegistrationCredentialListMapping,
+)
+from sipdomains.models.nodes import SipNode
+from sipdomains.models.webhooks import Notification, WebhookRequest
+
+__all__ = [
+    "Account",
+    "AccountStatus",
+    "Call",
+    "CallAclMapping",
+    "CallCredentialListMapping",
+    "CallDirection",
+    "CallEvent",
+    "CallStatus",
+    "ConfigVersion",
+    "Credential",
+    "CredentialList",
+    "DomainAlias",
+    "IpAccessControlList",
+    "IpAddress",
+    "Notification",
+    "RegistrationCredentialListMapping",
+    "SipDomain",
+    "SipNode",
+    "WebhookRequest",
+    "configuration_changed",
+]

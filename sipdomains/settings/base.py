@@ -1,11 +1,220 @@
-"""All settings."""
+"""All settings, read from the environment (see ``.env.example``). Loads no model.
 
+Values that need more than a type check stay as text and are judged by ``sipdomains.checks``, so
+that a mistake is explained by ``manage.py check`` instead of a traceback.
+"""
+
+from __future__ import annotations
+
+import os
 from pathlib import Path
 
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from sipdomains.settings.env import Env, EnvError
+from sipdomains.settings.home import generated_secrets
+
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-SECRET_KEY = "insecure-skeleton"  # noqa: S105
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "sipdomains", "sipserver"]
-DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "var" / "db.sqlite3"}
-}
+
+environ.Env.read_env(os.environ.get("SIPDOMAINS_ENV_FILE", str(BASE_DIR / ".env")))
+_env = Env(os.environ, lambda path: Path(path).read_text("utf-8"))
+
+SIPDOMAINS_HOME = Path(_env.text("SIPDOMAINS_HOME", str(BASE_DIR / "var"))).absolute()
+
+# --- secrets ------------------------------------------------------------------------------------
+
+try:
+    SECRET_KEY = _env.secret("SECRET_KEY")
+    FIELD_ENCRYPTION_KEYS = _env.secrets("FIELD_ENCRYPTION_KEYS", [])  # first encrypts, all decrypt
+    SIP_NONCE_SECRET = _env.secret("SIP_NONCE_SECRET")  # the same on every node
+except EnvError as error:
+    raise ImproperlyConfigured(str(error)) from None
+if not (SECRET_KEY and FIELD_ENCRYPTION_KEYS and SIP_NONCE_SECRET):
+    _generated = generated_secrets(SIPDOMAINS_HOME)
+    SECRET_KEY = SECRET_KEY or _generated.get("SECRET_KEY", "")
+    FIELD_ENCRYPTION_KEYS = (
+        FIELD_ENCRYPTION_KEYS or _generated.get("FIELD_ENCRYPTION_KEYS", "").split()
+    )
+    SIP_NONCE_SECRET = SIP_NONCE_SECRET or _generated.get("SIP_NONCE_SECRET", "")
+
+# --- django -------------------------------------------------------------------------------------
+
+DEBUG = _env.boolean("DEBUG", False)
+ALLOWED_HOSTS = _env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = _env.items("CSRF_TRUSTED_ORIGINS")
+WEB_LISTEN = _env.text("WEB_LISTEN", "127.0.0.1:8000")
+BEHIND_TLS = _env.boolean("BEHIND_TLS", False)  # a proxy in front of us speaks https to browsers
+
+ROOT_URLCONF = "sipdomains.urls"
+WSGI_APPLICATION = "sipdomains.wsgi.application"
+ASGI_APPLICATION = "sipdomains.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "sipdomains.apps.SipdomainsConfig",
+    "twimlrunner",
+    "sipserver",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en"
 USE_TZ = True
+TIME_ZONE = _env.text("TIME_ZONE", "UTC")
+
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SESSION_COOKIE_HTTPONLY = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS else None
+SECURE_SSL_REDIRECT = BEHIND_TLS
+SECURE_HSTS_SECONDS = _env.integer("SECURE_HSTS_SECONDS", 0)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedStaticFilesStorage",
+    },
+}
+WHITENOISE_USE_FINDERS = True  # works from a checkout, without collectstatic
+
+# --- database -----------------------------------------------------------------------------------
+
+_SQLITE_OPTIONS = {
+    # Writers queue up to 20 s instead of failing; a transaction that will write says so at once,
+    # so that two of them never deadlock on upgrading their read locks.
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
+}
+_database_url = _env.secret("DATABASE_URL")
+if _database_url:
+    try:
+        _database = environ.Env.db_url_config(_database_url)
+    except (ValueError, KeyError, ImproperlyConfigured):
+        raise ImproperlyConfigured(
+            "DATABASE_URL: expected sqlite:////path/to/file or postgres://user:password@host/name"
+        ) from None
+else:
+    _database = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(SIPDOMAINS_HOME / "sipdomains.sqlite3"),
+    }
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = _SQLITE_OPTIONS | _database.get("OPTIONS", {})
+else:
+    _database.setdefault("CONN_MAX_AGE", 60)
+    _database.setdefault("CONN_HEALTH_CHECKS", True)
+DATABASES = {"default": _database}
+
+# --- celery and the bus between processes -------------------------------------------------------
+
+CELERY_BROKER_URL = _env.secret("CELERY_BROKER_URL", "memory://")
+BUS_URL = _env.secret("BUS_URL", CELERY_BROKER_URL)
+
+# --- sip ----------------------------------------------------------------------------------------
+
+SIP_LISTEN = _env.items("SIP_LISTEN", ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"])
+SIP_REALM = _env.text("SIP_REALM", "sipdomains")  # every stored credential is bound to it
+SIP_DOMAIN_SUFFIX = _env.text("SIP_DOMAIN_SUFFIX").lower().strip(".")
+SIP_EXTERNAL_ADDRESS = _env.text("SIP_EXTERNAL_ADDRESS")
+SIP_TRUSTED_PROXIES = _env.items("SIP_TRUSTED_PROXIES")
+SIP_USER_AGENT = _env.text("SIP_USER_AGENT", "sipdomains")
+
+# --- media --------------------------------------------------------------------------------------
+
+RTP_PORT_RANGE = _env.text("RTP_PORT_RANGE", "20000-29999")
+RTP_BIND = _env.text("RTP_BIND")  # empty: the address on which the call came in
+AUDIO_CACHE = SIPDOMAINS_HOME / "audio"
+
+try:
+    MEDIA_WORKERS = _env.integer("MEDIA_WORKERS", max(1, (os.cpu_count() or 2) - 1), minimum=1)
+
+    # --- webhooks -------------------------------------------------------------------------------
+
+    # The embedded default runs on one machine or a LAN, so private targets are allowed; a server
+    # whose customers are strangers turns both off.
+    EGRESS_ALLOW_PRIVATE = _env.boolean("EGRESS_ALLOW_PRIVATE", True)
+    EGRESS_ALLOW_LOOPBACK = _env.boolean("EGRESS_ALLOW_LOOPBACK", True)
+    EGRESS_ALLOW_NETWORKS = _env.items("EGRESS_ALLOW_NETWORKS")
+    EGRESS_DENY_NETWORKS = _env.items("EGRESS_DENY_NETWORKS")
+    WEBHOOK_CONNECT_TIMEOUT = _env.seconds("WEBHOOK_CONNECT_TIMEOUT", 5.0)
+    WEBHOOK_READ_TIMEOUT = _env.seconds("WEBHOOK_READ_TIMEOUT", 15.0)
+    WEBHOOK_TOTAL_TIMEOUT = _env.seconds("WEBHOOK_TOTAL_TIMEOUT", 15.0)
+    WEBHOOK_MAX_BODY_BYTES = _env.integer("WEBHOOK_MAX_BODY_BYTES", 65536, minimum=1024)
+    WEBHOOK_MAX_REDIRECTS = _env.integer("WEBHOOK_MAX_REDIRECTS", 10)
+
+    # --- limits ---------------------------------------------------------------------------------
+
+    MAX_CONCURRENT_CALLS = _env.integer("MAX_CONCURRENT_CALLS", 2000, minimum=1)  # of one node
+    MAX_CALLS_PER_SECOND = _env.integer("MAX_CALLS_PER_SECOND", 0)  # 0: no limit
+    MAX_CALL_SECONDS = _env.seconds("MAX_CALL_SECONDS", 4 * 3600.0)
+    RTP_SILENCE_SECONDS = _env.seconds("RTP_SILENCE_SECONDS", 120.0)
+except EnvError as error:
+    raise ImproperlyConfigured(str(error)) from None
+
+# --- logging ------------------------------------------------------------------------------------
+
+LOG_LEVEL = _env.text("LOG_LEVEL", "INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+}

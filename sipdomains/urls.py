@@ -1,0 +1,6 @@
+"""All URLs: admin, call log, health, demo application."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]

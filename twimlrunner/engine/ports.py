@@ -77,12 +77,15 @@ class CallControl(Protocol):
 class DocumentRequest:
     """A document to fetch. ``url`` is absolute. ``report`` are the verb's extra parameters,
     already in the vendor's names (made by ``twimlrunner.webhooks.request``), ``why`` is for the
-    log (``voice-url``, ``redirect``, ``gather-action``, ``fallback`` …)."""
+    log (``voice-url``, ``redirect``, ``gather-action``, ``fallback`` …). ``parting`` marks the
+    report of a verb that the peer's hang-up ended: it is sent although the call is over, and what
+    comes back is not run."""
 
     url: str
     method: str
     why: str
     report: tuple[tuple[str, str], ...] = ()
+    parting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,9 @@ FetchResult = Fetched | FetchFailed
 
 class DocumentPort(Protocol):
     async def fetch(self, request: DocumentRequest) -> FetchResult:
-        """Fetch and parse once (retries by URL fragment included, fallback URL not)."""
+        """Fetch and parse once (retries by URL fragment included, fallback URL not).
+
+        May raise CallEnded when the peer goes while a request that is not ``parting`` is out."""
 
 
 class ProgramLog(Protocol):

@@ -1,0 +1,29 @@
+"""One line about a node for the call log. Pure. Digits and passwords never show up in it."""
+
+from __future__ import annotations
+
+from twimlrunner.twiml.attributes import quoted
+from twimlrunner.twiml.document import Node
+from twimlrunner.twiml.nodes.flow import Redirect, Reject
+from twimlrunner.twiml.nodes.pause import Pause
+from twimlrunner.twiml.nodes.play import Play
+from twimlrunner.twiml.nodes.say import Say
+
+
+def summarise(node: Node) -> str:
+    """What an operator wants to see of the verb beside its name; may be empty."""
+    match node:
+        case Say():
+            times = f" x{node.loop}" if node.loop > 1 else ""
+            return f"{quoted(node.text)} {node.voice}{times}"
+        case Play():
+            times = f" x{node.loop}" if node.loop > 1 else ""
+            return (f"{len(node.digits)} digits" if node.digits else node.url) + times
+        case Pause():
+            return f"{node.length} s"
+        case Redirect():
+            return f"{node.method} {node.url or '(current document)'}"
+        case Reject():
+            return node.reason
+        case _:
+            return ""

@@ -15,6 +15,7 @@ from typing import Any
 from twimlrunner.speech import frames
 from twimlrunner.speech.config import PromptConfig
 from twimlrunner.speech.ports import PromptError
+from twimlrunner.speech.tables import word_set
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,10 @@ READY_SECONDS = 5.0
 BACKOFF_SECONDS = (0.05, 0.2, 1.0, 3.0, 10.0)
 STABLE_SECONDS = 30.0
 _ROOT = Path(__file__).resolve().parents[2]
-_ENVIRONMENT = (
+_ENVIRONMENT = word_set(
     "PATH HOME LANG LC_ALL LC_CTYPE TZ TMPDIR VIRTUAL_ENV PYTHONPATH PYTHONHOME LD_LIBRARY_PATH"
     " SSL_CERT_FILE SSL_CERT_DIR"
-).split()
+)
 """All that the worker gets to see: it decodes foreign files and needs none of our secrets."""
 
 

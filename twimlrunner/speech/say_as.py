@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from twimlrunner.speech.normalise import characters, digits, normalise, telephone
+from twimlrunner.speech.tables import word_set
 
 _MONTHS = {
     "en": "January February March April May June July August September October November December",
@@ -22,7 +23,7 @@ _MONTHS = {
     " dezembro",
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
 }
-_DATE_FORMATS = frozenset("mdy dmy ymd ydm md dm ym my d m y yyyymmdd".split())
+_DATE_FORMATS = word_set("mdy dmy ymd ydm md dm ym my d m y yyyymmdd")
 _ORDINAL_SIGNS = {"de": ".", "es": "º", "it": "º", "pt": "º", "nl": "e"}
 _INTEGER = re.compile(r"[+-]?\d{1,15}")
 _MINUTES_SECONDS = re.compile(r"(\d{1,4})'\s*(?:(\d{1,2})(?:\"|'')?)?")

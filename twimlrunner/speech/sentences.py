@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import re
 
+from twimlrunner.speech.tables import word_set
+
 FIRST_LIMIT = 100
 LIMIT = 240
 """Characters. Splitting happens at clauses, then at blanks, then anywhere."""
 
-_ABBREVIATIONS = frozenset(
+_ABBREVIATIONS = word_set(
     "mr mrs ms mx dr prof st sr jr rev gen gov sen rep col capt lt sgt hon messrs mt ft"
     " vs etc e.g i.e eg ie cf al approx est dept univ inc ltd co corp bros no nos vol fig sec ch p"
     " pp ext tel apt ave blvd rd jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu"
     " fri sat sun a.m p.m u.s u.k"
     # de, fr, es, it
     " z.b bzw usw ca nr str hr fr bspw d.h u.a evtl inkl zzgl abs m mme mlle mm env p.ex sra srta"
-    " ud uds av avda sig sigg dott prof.ssa ecc pag".split()
+    " ud uds av avda sig sigg dott prof.ssa ecc pag"
 )
-_ENDS_ALWAYS_KNOWN = frozenset("etc usw ecc a.m p.m inc ltd co corp u.s u.k jr sr al".split())
+_ENDS_ALWAYS_KNOWN = word_set("etc usw ecc a.m p.m inc ltd co corp u.s u.k jr sr al")
 """Abbreviations that do end a sentence when a capital follows."""
 
-_END = re.compile(r"[.!?…؟۔।॥。！？｡]+[\"'”’»)\]]*")  # noqa: RUF001 other scripts' full stops
+_END = re.compile(r"[.!?…؟۔।॥。！？｡]+[\"'”’»)\]]*")
 _NO_BLANK_NEEDED = frozenset("。！？｡")
 _CLAUSE = re.compile(r"(?<=[,;:،、，；：])\s+|(?<=[、，；：])|\s+(?=[–—(-]\s)")
 _BLANKS = re.compile(r"\s+")
@@ -93,7 +95,7 @@ def _ends(line: str, start: int, match: re.Match[str]) -> bool:
     return not (word.isdigit() and len(word) <= 2 and _month_follows(following))
 
 
-_MONTHS = frozenset("jan feb mär mar apr mai jun jul aug sep okt oct nov dez dec".split())
+_MONTHS = word_set("jan feb mär mar apr mai jun jul aug sep okt oct nov dez dec")
 
 
 def _month_follows(following: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from twimlrunner.speech.config import SiteEngine
 from twimlrunner.speech.ports import SpeechIssue, Voice
+from twimlrunner.speech.tables import word_set
 
 DEFAULT_LANGUAGE = "en-US"
 HIBARI, NANOTTS, ESPEAK = "hibari", "nanotts", "espeak-ng"
@@ -75,17 +76,17 @@ POLLY: Mapping[str, tuple[str, str]] = {
 
 _POLLY_ENGINES = ("-neural", "-generative", "-long-form", "-longform")
 _GOOGLE_MALE_LETTERS = frozenset("bdij")
-_GOOGLE_MALE_NAMES = frozenset(
+_GOOGLE_MALE_NAMES = word_set(
     "achird algenib algieba alnilam charon enceladus fenrir iapetus orus puck rasalgethi"
-    " sadachbia sadaltager schedar umbriel zubenelgenubi".split()
+    " sadachbia sadaltager schedar umbriel zubenelgenubi"
 )
 
 _NANOTTS = {"de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT"}
-_ESPEAK_LANGUAGES = frozenset(
+_ESPEAK_LANGUAGES = word_set(
     "af am an ar as az ba be bg bn bs ca cmn cs cv cy da de el en eo es et eu fa fi fo fr ga gd"
     " gn gu he hi hr ht hu hy id is it ja ka kk kl kn ko kok ku ky la lb lt lv mi mk ml mr ms mt"
     " my nb ne nl nog om or pa pap pl pt qu ro ru sd shn si sk sl sq sr sv sw ta te th ti tk tn"
-    " tr tt ug uk ur uz vi yue".split()
+    " tr tt ug uk ur uz vi yue"
 )
 _ESPEAK_NAMES = {
     "arb": "ar",

@@ -79,7 +79,7 @@ class Worker:
             *_, request, chunk = await self._queue.get()
             try:
                 path = await loop.run_in_executor(self._threads, self._make, renderer, chunk)
-            except Exception as error:  # noqa: BLE001 an engine may raise anything; the call is told
+            except Exception as error:
                 log.warning("speech failed: %s", type(error).__name__, exc_info=error)
                 self._fail(request, PromptError(INTERNAL, f"speech: {type(error).__name__}"))
             else:
@@ -96,7 +96,7 @@ class Worker:
             path = await self._audio().fetch(url, verify_tls=verify_tls)
         except PromptError as error:
             self._fail(request, error)
-        except Exception as error:  # noqa: BLE001 a bug here must not leave the call waiting
+        except Exception as error:
             log.warning("fetch failed: %s", type(error).__name__, exc_info=error)
             self._fail(request, PromptError(INTERNAL, f"fetch: {type(error).__name__}"))
         else:
@@ -143,7 +143,7 @@ def _new_renderer(config: PromptConfig) -> Renderer:
 def _warm(renderer: Renderer) -> None:
     try:
         renderer.engine(HIBARI)
-    except Exception as error:  # noqa: BLE001 other engines may still work; each call is told
+    except Exception as error:
         log.warning("the default voice did not start", exc_info=error)
 
 

@@ -66,7 +66,7 @@ class EspeakEngine:
             self._library.espeak_Synth(data, len(data), 0, 0, 0, flags, None, None)
             self._library.espeak_Synchronize()
             collected, self._samples = b"".join(self._samples), []
-        return np.frombuffer(collected, np.int16).astype(np.float32) / 32768, self._rate
+        return np.frombuffer(collected, np.int16).astype(np.float32) / np.float32(32768), self._rate
 
     def _collect(self, samples: object, count: int, _events: object) -> int:
         if samples and count > 0:

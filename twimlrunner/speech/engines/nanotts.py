@@ -34,4 +34,4 @@ class NanottsEngine:
                 speed=utterance.rate,
                 pitch=utterance.voice.pitch * utterance.pitch,
             )
-        return np.frombuffer(data, "<i2").astype(np.float32) / 32768, _RATE
+        return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768), _RATE

@@ -319,7 +319,7 @@ def parse_datagram(data: bytes) -> Request | Response:
     whether an answer is possible.
     """
     if len(data) > limits.MAX_MESSAGE_SIZE:
-        raise RemoteProtocolError("Message too large", 513, _answerable(_read_head(data)[0]))
+        raise RemoteProtocolError("Message too large", 513, read_best_effort(data))
     message, body, problem = _read_head(data)
     if problem is None:
         try:
@@ -421,6 +421,12 @@ def _cut_body(headers: Headers, body: bytes) -> bytes:
     if length > len(body):
         raise RemoteProtocolError("Body shorter than Content-Length")
     return body[:length]
+
+
+def read_best_effort(head: bytes) -> Request | None:
+    """Return what can be read of a request whose body cannot be told apart, if it can be
+    answered."""
+    return _answerable(_read_head(head)[0])
 
 
 def _answerable(message: Request | Response) -> Request | None:

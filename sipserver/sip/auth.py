@@ -1,0 +1,328 @@
+"""Digest authentication for SIP, both sides (RFC 3261 22, RFC 2617, RFC 7616, RFC 8760).
+
+Stateless: a nonce is an HMAC over its time of issue and the Call-ID it was issued for, so any node
+that has the key can check it. Only ``qop=auth`` and no qop are spoken. HA1 and responses are
+secrets: nothing here logs, and ``repr`` of the credentials leaves the response out.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sipserver.sip import grammar, limits
+from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
+from sipserver.sip.uri import SipUri, parse_uri
+
+MD5: Final = "MD5"
+SHA256: Final = "SHA-256"
+SHA512_256: Final = "SHA-512-256"
+
+OFFERED_ALGORITHMS: Final = (SHA256, MD5)
+"""What we challenge with, strongest first (RFC 8760 2.3)."""
+
+_HASHES: Final = {MD5: "md5", SHA256: "sha256", SHA512_256: "sha512_256"}
+_STRENGTH: Final = {MD5: 1, SHA512_256: 2, SHA256: 3}
+_HEX = re.compile(r"[0-9a-f]+")
+_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{8}")
+
+
+def _digest(algorithm: str, *parts: str) -> str:
+    data = ":".join(parts).encode("utf-8", "surrogateescape")
+    # MD5 is what the protocol prescribes, not a choice of ours.
+    return hashlib.new(_HASHES[algorithm], data, usedforsecurity=False).hexdigest()
+
+
+def ha1(algorithm: str, user: str, realm: str, password: str) -> str:
+    """Return H(user:realm:password) in lower-case hex. Raises LocalProtocolError for an algorithm
+    other than MD5, SHA-256 and SHA-512-256."""
+    if algorithm not in _HASHES:
+        raise LocalProtocolError(f"Unknown digest algorithm: {algorithm}")
+    return _digest(algorithm, user, realm, password)
+
+
+# ---- nonce ---------------------------------------------------------------------------------
+
+
+class NonceState(enum.Enum):
+    """What a nonce that comes back is worth."""
+
+    VALID = "valid"
+    STALE = "stale"
+    """Ours, but too old: challenge again with ``stale=true``."""
+    FORGED = "forged"
+    """Never issued by us for this Call-ID: challenge anew."""
+
+
+def make_nonce(secret: bytes, issued_at: int, call_id: str) -> str:
+    """Return a nonce bound to a time (Unix seconds) and a Call-ID, 51 characters."""
+    stamp = f"{issued_at:08x}"
+    return stamp + _nonce_mac(secret, stamp, call_id)
+
+
+def check_nonce(secret: bytes, nonce: str, call_id: str, now: float, lifetime: float) -> NonceState:
+    """Judge a nonce in constant time. A time of issue in the future (clocks of two nodes) of more
+    than ``lifetime`` seconds counts as forged."""
+    stamp = nonce[:8]
+    expected = _nonce_mac(secret, stamp, call_id)
+    given = nonce[8:].encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(given, expected.encode()) or not _HEX.fullmatch(stamp):
+        return NonceState.FORGED
+    age = now - int(stamp, 16)
+    if age < -lifetime:
+        return NonceState.FORGED
+    return NonceState.VALID if age <= lifetime else NonceState.STALE
+
+
+def _nonce_mac(secret: bytes, stamp: str, call_id: str) -> str:
+    text = f"{stamp}:{call_id}".encode("utf-8", "surrogateescape")
+    mac = hmac.digest(secret, text, "sha256")
+    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+
+# ---- server side ---------------------------------------------------------------------------
+
+
+def challenges(realm: str, nonce: str, *, stale: bool = False) -> list[str]:
+    """Return one WWW-Authenticate or Proxy-Authenticate value per algorithm, strongest first."""
+    tail = ", stale=true" if stale else ""
+    return [
+        f"Digest realm={grammar.quote(realm)}, nonce={grammar.quote(nonce)}, "
+        f'algorithm={algorithm}, qop="auth"{tail}'
+        for algorithm in OFFERED_ALGORITHMS
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestCredentials:
+    """An Authorization or Proxy-Authorization value. ``algorithm`` is normalised (MD5 when
+    absent); ``qop``, ``cnonce`` and ``nonce_count`` are None together (RFC 2069 style)."""
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str = field(repr=False)
+    algorithm: str = MD5
+    qop: str | None = None
+    cnonce: str | None = None
+    nonce_count: str | None = None
+
+    @classmethod
+    def parse(cls, value: str) -> DigestCredentials:
+        """Read an Authorization or Proxy-Authorization value; unknown parameters are ignored.
+
+        Raises RemoteProtocolError when the scheme is not Digest, a mandatory parameter is
+        missing, one is repeated, or algorithm or qop is none we know.
+        """
+        params = _digest_params(value)
+        for name in ("username", "realm", "nonce", "uri", "response"):
+            if name not in params:
+                raise RemoteProtocolError(f"Digest credentials lack {name}")
+        qop, cnonce, nonce_count = params.get("qop"), params.get("cnonce"), params.get("nc")
+        if qop is None:
+            cnonce = nonce_count = None
+        elif qop.lower() != "auth":
+            raise RemoteProtocolError("Unsupported qop")
+        elif cnonce is None or nonce_count is None or not _NONCE_COUNT.fullmatch(nonce_count):
+            raise RemoteProtocolError("qop without cnonce and nonce count")
+        return cls(
+            username=params["username"],
+            realm=params["realm"],
+            nonce=params["nonce"],
+            uri=params["uri"],
+            response=params["response"].lower(),
+            algorithm=_known_algorithm(params.get("algorithm", MD5)),
+            qop=qop,
+            cnonce=cnonce,
+            nonce_count=nonce_count,
+        )
+
+
+def verify(
+    credentials: DigestCredentials,
+    ha1_md5: str,
+    ha1_sha256: str,
+    method: str,
+    request_uri: str | None = None,
+) -> bool:
+    """Check the response against a stored HA1 in constant time.
+
+    ``request_uri``, when given, must be the URI the digest was computed over (see ``same_uri``).
+    An empty HA1 means that algorithm is not available for this user: False. The caller checks
+    realm and nonce.
+    """
+    stored = {MD5: ha1_md5, SHA256: ha1_sha256}.get(credentials.algorithm)
+    if not stored:
+        return False
+    if request_uri is not None and not same_uri(credentials.uri, request_uri):
+        return False
+    expected = _response(stored, credentials, method)
+    given = credentials.response.encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(expected.encode(), given)
+
+
+def _response(stored_ha1: str, credentials: DigestCredentials, method: str) -> str:
+    algorithm = credentials.algorithm
+    ha2 = _digest(algorithm, method, credentials.uri)
+    if credentials.qop is None:
+        return _digest(algorithm, stored_ha1, credentials.nonce, ha2)
+    return _digest(
+        algorithm,
+        stored_ha1,
+        credentials.nonce,
+        credentials.nonce_count or "",
+        credentials.cnonce or "",
+        credentials.qop,
+        ha2,
+    )
+
+
+def same_uri(digest_uri: str, request_uri: str) -> bool:
+    """Compare the digest's ``uri`` with the Request-URI as loosely as deployed phones need.
+
+    The same text, or the same user and host: proxies and phones add or drop port and parameters
+    on the way, and the nonce is bound to the call anyway.
+    """
+    if digest_uri == request_uri:
+        return True
+    try:
+        one, other = parse_uri(digest_uri), parse_uri(request_uri)
+    except RemoteProtocolError:
+        return False
+    if not isinstance(one, SipUri) or not isinstance(other, SipUri):
+        return False
+    return one.username == other.username and one.domain == other.domain
+
+
+# ---- client side ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A WWW-Authenticate or Proxy-Authenticate value that we can answer. ``qop_auth`` tells
+    whether qop=auth is offered."""
+
+    realm: str
+    nonce: str
+    algorithm: str = MD5
+    qop_auth: bool = False
+    opaque: str | None = None
+    stale: bool = False
+
+
+def parse_challenge(value: str) -> Challenge:
+    """Read a challenge. Raises RemoteProtocolError when it is malformed, of another scheme or
+    algorithm, or offers only a qop other than auth."""
+    params = _digest_params(value)
+    if "realm" not in params or "nonce" not in params:
+        raise RemoteProtocolError("Digest challenge lacks realm or nonce")
+    offered = [option.strip().lower() for option in params.get("qop", "").split(",")]
+    if "auth" not in offered and any(offered):
+        raise RemoteProtocolError("Unsupported qop")
+    return Challenge(
+        realm=params["realm"],
+        nonce=params["nonce"],
+        algorithm=_known_algorithm(params.get("algorithm", MD5)),
+        qop_auth="auth" in offered,
+        opaque=params.get("opaque"),
+        stale=params.get("stale", "").lower() == "true",
+    )
+
+
+def choose_challenge(values: Iterable[str]) -> Challenge:
+    """Pick the strongest challenge we can answer; of equals the first. Raises RemoteProtocolError
+    when there is none."""
+    best: Challenge | None = None
+    for value in values:
+        try:
+            challenge = parse_challenge(value)
+        except RemoteProtocolError:
+            continue  # RFC 8760 2.4: what is not understood is passed over
+        if best is None or _STRENGTH[challenge.algorithm] > _STRENGTH[best.algorithm]:
+            best = challenge
+    if best is None:
+        raise RemoteProtocolError("No digest challenge we can answer")
+    return best
+
+
+def answer_challenge(
+    challenge: str | Iterable[str],
+    *,
+    username: str,
+    password: str,
+    method: str,
+    uri: str,
+    nonce_count: int,
+    cnonce: str,
+) -> str:
+    """Return the (Proxy-)Authorization value that answers a challenge.
+
+    ``challenge`` is the header value, or all values of that header in the response, of which the
+    strongest supported is answered. ``uri`` is the Request-URI of the request to be sent;
+    ``nonce_count`` counts requests with this nonce from 1; ``cnonce`` is fresh random text.
+    Raises RemoteProtocolError when no challenge can be answered.
+    """
+    chosen = choose_challenge([challenge] if isinstance(challenge, str) else challenge)
+    credentials = DigestCredentials(
+        username=username,
+        realm=chosen.realm,
+        nonce=chosen.nonce,
+        uri=uri,
+        response="",
+        algorithm=chosen.algorithm,
+        qop="auth" if chosen.qop_auth else None,
+        cnonce=cnonce if chosen.qop_auth else None,
+        nonce_count=f"{nonce_count:08x}" if chosen.qop_auth else None,
+    )
+    secret = ha1(chosen.algorithm, username, chosen.realm, password)
+    parts = [
+        f"username={grammar.quote(username)}",
+        f"realm={grammar.quote(chosen.realm)}",
+        f"nonce={grammar.quote(chosen.nonce)}",
+        f"uri={grammar.quote(uri)}",
+        f'response="{_response(secret, credentials, method)}"',
+        f"algorithm={chosen.algorithm}",
+    ]
+    if chosen.qop_auth:
+        parts.append(f"cnonce={grammar.quote(cnonce)}, qop=auth, nc={credentials.nonce_count}")
+    if chosen.opaque is not None:
+        parts.append(f"opaque={grammar.quote(chosen.opaque)}")
+    return "Digest " + ", ".join(parts)
+
+
+# ---- shared --------------------------------------------------------------------------------
+
+
+def _known_algorithm(name: str) -> str:
+    normalised = name.upper()
+    if normalised not in _HASHES:
+        raise RemoteProtocolError("Unsupported digest algorithm")
+    return normalised
+
+
+def _digest_params(value: str) -> dict[str, str]:
+    """Read ``Digest name=value, …`` into lower-case names and unquoted values."""
+    scheme, _, rest = value.strip().partition(" ")
+    if scheme.lower() != "digest":
+        raise RemoteProtocolError("Not a Digest value")
+    params: dict[str, str] = {}
+    for element in grammar.split_elements(rest):
+        name, equals, text = element.partition("=")
+        name, text = name.strip().lower(), text.strip()
+        if not equals or not grammar.is_token(name):
+            raise RemoteProtocolError("Malformed digest parameter")
+        if text[:1] == '"' and grammar.quoted_prefix(text) != len(text):
+            raise RemoteProtocolError("Malformed quoted digest parameter")
+        if name in params:
+            raise RemoteProtocolError("Repeated digest parameter")
+        params[name] = grammar.unquote(text)
+    if len(params) > limits.MAX_PARAMS:
+        raise RemoteProtocolError("Too many digest parameters")
+    return params

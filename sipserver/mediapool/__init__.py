@@ -1,0 +1,7 @@
+"""Media workers as the node sees them."""
+
+from sipserver.media.protocol import WorkerConfig
+from sipserver.mediapool.pool import MediaPool, PoolLoad
+from sipserver.mediapool.session_proxy import NoMedia, Operation, SessionProxy
+
+__all__ = ["MediaPool", "NoMedia", "Operation", "PoolLoad", "SessionProxy", "WorkerConfig"]

@@ -1,0 +1,152 @@
+"""The clock of all senders: a ring of one-millisecond slots with absolute deadlines."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from itertools import count
+from time import monotonic
+from typing import Protocol
+
+RING = 120  # ms; a multiple of every packet interval
+PHASES = 20  # calls are spread over so many slots
+LATE_MS = 5.0  # a tick this far behind its deadline is counted as late
+_CATCH_UP_MS = 100  # what was missed beyond this is given up, not sent in a burst
+_FINE = 80  # buckets of a quarter of a millisecond, up to 20 ms
+_COARSE = (40.0, 80.0, 160.0, 320.0, 640.0, 10000.0)
+
+
+class Ticked(Protocol):
+    phase: int
+
+    def tick(self, ms: int) -> bool:
+        """Send what is due at ``ms`` of the pacer's clock. False: nothing more to send."""
+
+
+class Deviations:
+    """Histograms of how far packet spacing was from nominal, one for each phase."""
+
+    __slots__ = ("buckets", "late")
+
+    def __init__(self) -> None:
+        self.buckets = [[0] * (_FINE + len(_COARSE)) for _ in range(PHASES)]
+        self.late = [0] * PHASES
+
+    def record(self, phase: int, late_ms: float, deviation_ms: float, packets: int) -> None:
+        if late_ms > LATE_MS:
+            self.late[phase] += packets
+        index = int(deviation_ms * 4)
+        if index >= _FINE:
+            index = _FINE + sum(deviation_ms > bound for bound in _COARSE[:-1])
+        self.buckets[phase][index] += packets
+
+    def total(self) -> list[int]:
+        return [sum(column) for column in zip(*self.buckets, strict=True)]
+
+
+def summarize(buckets: Sequence[int]) -> dict[str, float]:
+    """p50, p95, p99 and max in ms, each the upper bound of its bucket."""
+    total = sum(buckets)
+    wanted = [("p50", total * 0.5), ("p95", total * 0.95), ("p99", total * 0.99), ("max", total)]
+    found: dict[str, float] = {}
+    seen = 0
+    for index, packets in enumerate(buckets):
+        seen += packets
+        while wanted and packets and seen >= wanted[0][1]:
+            bound = (index + 1) / 4 if index < _FINE else _COARSE[index - _FINE]
+            found[wanted.pop(0)[0]] = bound
+    return found or dict.fromkeys(("p50", "p95", "p99", "max"), 0.0)
+
+
+class Pacer:
+    """Ticks each active sender every packet interval. Its clock counts ms since it was made."""
+
+    def __init__(self, now: float) -> None:
+        self._start = now
+        self._slots: list[list[Ticked]] = [[] for _ in range(RING)]
+        self._next = 0  # ms, the first slot not yet run
+        self._late = [0.0] * PHASES  # of the last tick of each phase
+        self._members = [0] * PHASES
+        self.active = 0
+        self.ticks = 0
+        self.skipped_ms = 0
+        self.deviations = Deviations()
+
+    def milliseconds(self, now: float) -> int:
+        return int((now - self._start) * 1000)
+
+    def join(self) -> int:
+        """A phase for a new session: the one with the fewest."""
+        phase = self._members.index(min(self._members))
+        self._members[phase] += 1
+        return phase
+
+    def leave(self, phase: int) -> None:
+        self._members[phase] -= 1
+
+    def add(self, sender: Ticked, interval_ms: int, now: float) -> None:
+        if self.active == 0:
+            self._next = self.milliseconds(now) + 1
+        for slot in range(sender.phase % interval_ms, RING, interval_ms):
+            self._slots[slot].append(sender)
+        self.active += 1
+
+    def remove(self, sender: Ticked) -> None:
+        for slot in self._slots[sender.phase % 10 :: 10]:  # every interval is a multiple of 10
+            if sender in slot:
+                slot.remove(sender)
+        self.active -= 1
+
+    def run(self, now: float) -> None:
+        """Tick all that is due."""
+        elapsed = (now - self._start) * 1000
+        if elapsed - self._next > _CATCH_UP_MS and self.active:
+            self.skipped_ms += int(elapsed) - self._next
+            self._next = int(elapsed)
+        while self.active and self._next <= elapsed:
+            ms = self._next
+            self._next += 1
+            slot = self._slots[ms % RING]
+            if slot:
+                self._run_slot(slot, ms)
+                elapsed = (monotonic() - self._start) * 1000
+
+    def _run_slot(self, slot: list[Ticked], ms: int) -> None:
+        late = (monotonic() - self._start) * 1000 - ms
+        phase = ms % PHASES
+        packets = len(slot)
+        self.ticks += packets
+        self.deviations.record(phase, late, abs(late - self._late[phase]), packets)
+        self._late[phase] = late
+        idle = [sender for sender in slot if not sender.tick(ms)]
+        for sender in idle:
+            self.remove(sender)
+
+    def next_deadline(self) -> float | None:
+        """On the monotonic clock; None if nobody sends."""
+        if not self.active:
+            return None
+        ms = self._next
+        slots = self._slots
+        while not slots[ms % RING]:
+            ms += 1
+        return self._start + ms / 1000
+
+
+class Alarms:
+    """Things to do at a time, for what is rare."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = count()
+
+    def at(self, deadline: float, action: Callable[[float], None]) -> None:
+        heapq.heappush(self._heap, (deadline, next(self._order), action))
+
+    def run(self, now: float) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            heapq.heappop(heap)[2](now)
+
+    def next_deadline(self) -> float | None:
+        return self._heap[0][0] if self._heap else None

@@ -1,0 +1,287 @@
+"""What one session sends: prompts and digits, one after another."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from sipserver.media.pacer import Pacer
+from sipserver.media.prompts import Prompt, PromptCache
+from sipserver.rtp import g711, tone
+from sipserver.rtp.packet import HEADER, HEADER_SIZE, PLAIN
+from sipserver.rtp.telephone_event import EventPacket, paced
+from sipserver.rtp.wav import UnsupportedWav
+
+_RATE = 8  # timestamp units per ms
+_MARKER = 0x80
+Ended = Callable[[int, str, str], None]
+"""(operation, cause, error text or empty)"""
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """A prompt of one or several files, or digits."""
+
+    number: int
+    files: deque[str] = field(default_factory=deque)
+    more: bool = False  # further files will come
+    digits: str = ""
+    steps: Iterator[EventPacket | None] | None = None  # digits under way as telephone-events
+    prompt: Prompt | None = None  # file under way
+    chunk: int = 0  # next to be read from it
+
+
+class Sender:
+    """Audio is paced by the Pacer; the RTP timestamp is the pacer's clock, so that it runs on over
+    silence, holds and stalls. ``transmit`` gets the whole packet; it is set from outside because
+    the route changes."""
+
+    __slots__ = (
+        "_active",
+        "_codec",
+        "_data",
+        "_dtmf_payload",
+        "_ended",
+        "_event_timestamp",
+        "_first_sequence",
+        "_frame",
+        "_length",
+        "_pacer",
+        "_packet",
+        "_payload_type",
+        "_position",
+        "_prompts",
+        "_ptime",
+        "_queue",
+        "_second",
+        "_sequence",
+        "_timestamp_base",
+        "errors",
+        "octets",
+        "phase",
+        "sending",
+        "ssrc",
+        "transmit",
+    )
+
+    def __init__(self, pacer: Pacer, prompts: PromptCache, ended: Ended) -> None:
+        self._pacer = pacer
+        self._prompts = prompts
+        self._ended = ended
+        self.phase = pacer.join()
+        self.ssrc = int.from_bytes(os.urandom(4), "big")
+        self._timestamp_base = int.from_bytes(os.urandom(4), "big")
+        self._first_sequence = self._sequence = int.from_bytes(os.urandom(2), "big") >> 1
+        self._queue: deque[Operation] = deque()
+        self._active = False
+        self._data = b""
+        self._position = self._length = 0
+        self._codec = ""
+        self._payload_type = self._second = 0
+        self._dtmf_payload: int | None = None
+        self._ptime = self._frame = 0
+        self._packet = bytearray(HEADER_SIZE)
+        self._event_timestamp = 0
+        self.sending = False
+        self.transmit: Callable[[bytearray], int] = len
+        self.octets = 0
+        self.errors = 0
+
+    @property
+    def packets(self) -> int:
+        return self._sequence - self._first_sequence
+
+    def timestamp(self, now: float) -> int:
+        ms = self._pacer.milliseconds(now)
+        return (self._timestamp_base + ms * _RATE) & 0xFFFFFFFF
+
+    def configure(
+        self,
+        *,
+        codec: str,
+        payload_type: int,
+        dtmf_payload: int | None,
+        ptime: int,
+        sending: bool,
+    ) -> None:
+        """What was negotiated; from now on, in mid-play too."""
+        if self._active and ptime != self._ptime:
+            self._pacer.remove(self)
+            self._active = False
+        recode = codec != self._codec and self._length > 0
+        self._codec, self._payload_type, self._dtmf_payload = codec, payload_type, dtmf_payload
+        self._ptime, self._frame = ptime, ptime * _RATE
+        self._packet = bytearray(HEADER_SIZE + self._frame)
+        HEADER.pack_into(self._packet, 0, PLAIN, 0, 0, 0, self.ssrc)
+        self._second = payload_type | _MARKER
+        self.sending = sending
+        if recode:
+            # Both codecs have one octet per sample: only the table changes, not the place.
+            pcm = g711.decode(self._data, "PCMA" if codec == "PCMU" else "PCMU")
+            self._data = g711.encode(pcm, codec)
+        self._wake()
+
+    # --- operations -------------------------------------------------------------------------
+
+    def play(self, number: int, files: Sequence[str], *, more: bool) -> None:
+        self._submit(Operation(number, deque(files), more))
+
+    def dial(self, number: int, digits: str) -> None:
+        self._submit(Operation(number, digits=digits))
+
+    def _submit(self, operation: Operation) -> None:
+        self._queue.append(operation)
+        self._wake()
+
+    def extend(self, number: int, files: Sequence[str], *, more: bool) -> bool:
+        """False: no such operation (any more)."""
+        for operation in self._queue:
+            if operation.number == number:
+                operation.files.extend(files)
+                operation.more = more
+                self._wake()
+                return True
+        return False
+
+    def stop(self, number: int) -> bool:
+        for operation in self._queue:
+            if operation.number == number:
+                if operation is self._queue[0]:
+                    self._clear()
+                self._finish(operation, "stopped")
+                return True
+        return False
+
+    def close(self) -> None:
+        self._clear()
+        while self._queue:
+            self._finish(self._queue[0], "stopped")
+        if self._active:
+            self._pacer.remove(self)
+            self._active = False
+        self._pacer.leave(self.phase)
+
+    def _clear(self) -> None:
+        self._data = b""
+        self._position = self._length = 0
+
+    def _finish(self, operation: Operation, cause: str, error: str = "") -> None:
+        self._queue.remove(operation)
+        self._ended(operation.number, cause, error)
+
+    def _wake(self) -> None:
+        if self._active or not self._ptime or not self._queue:
+            return
+        self._second = self._payload_type | _MARKER
+        self._active = True
+        self._pacer.add(self, self._ptime, monotonic())
+
+    # --- packets ----------------------------------------------------------------------------
+
+    def tick(self, ms: int) -> bool:
+        """One packet interval. Hot path."""
+        position = self._position
+        end = position + self._frame
+        if end > self._length:
+            return self._advance(ms)
+        self._position = end
+        if self.sending:
+            self._send_audio(self._data[position:end], ms)
+        else:
+            self._second = self._payload_type | _MARKER
+        return True
+
+    def _send_audio(self, frame: bytes, ms: int) -> None:
+        packet = self._packet
+        sequence = self._sequence
+        HEADER.pack_into(
+            packet,
+            0,
+            PLAIN,
+            self._second,
+            sequence & 0xFFFF,
+            (self._timestamp_base + ms * _RATE) & 0xFFFFFFFF,
+            self.ssrc,
+        )
+        packet[HEADER_SIZE:] = frame
+        self._sequence = sequence + 1
+        self._second = self._payload_type
+        try:
+            self.transmit(packet)
+            self.octets += len(frame)
+        except OSError:
+            self.errors += 1
+
+    def _advance(self, ms: int) -> bool:
+        """The audio at hand does not fill a packet: end of a chunk, a file, an operation."""
+        if self._position < self._length:
+            rest = self._data[self._position :]
+            self._clear()
+            if self.sending:
+                self._send_audio(rest.ljust(self._frame, g711.SILENCE[self._codec]), ms)
+            return True
+        self._clear()
+        while self._queue:
+            operation = self._queue[0]
+            try:
+                self._data = self._next_audio(operation)
+            except (OSError, UnsupportedWav) as error:
+                self._finish(operation, "failed", str(error))
+                continue
+            if self._data:
+                self._length = len(self._data)
+                return self.tick(ms)
+            if operation.steps is not None:
+                for step in operation.steps:
+                    self._send_event(step, ms)
+                    return True
+            elif operation.more:
+                break  # the next sentence is not ready: silence until extend()
+            self._finish(operation, "end")
+        self._active = False
+        return False
+
+    def _next_audio(self, operation: Operation) -> bytes:
+        """Raises OSError or UnsupportedWav."""
+        if operation.digits:
+            digits, operation.digits = operation.digits, ""
+            if self._dtmf_payload is None:
+                return tone.dial(digits, self._codec)
+            operation.steps = paced(digits, self._ptime)
+        while True:
+            if operation.prompt is None:
+                if not operation.files:
+                    return b""
+                operation.prompt = self._prompts.open(operation.files.popleft())
+                operation.chunk = 0
+            data = self._prompts.chunk(operation.prompt, self._codec, operation.chunk)
+            if data:
+                operation.chunk += 1
+                return data
+            operation.prompt = None
+
+    def _send_event(self, step: EventPacket | None, ms: int) -> None:
+        self._second = self._payload_type | _MARKER  # audio after a gap begins anew
+        if step is None or self._dtmf_payload is None or not self.sending:
+            return
+        if step.first:
+            self._event_timestamp = (self._timestamp_base + ms * _RATE) & 0xFFFFFFFF
+        packet = bytearray(HEADER_SIZE) + step.payload
+        HEADER.pack_into(
+            packet,
+            0,
+            PLAIN,
+            self._dtmf_payload | (_MARKER if step.first else 0),
+            self._sequence & 0xFFFF,
+            self._event_timestamp,
+            self.ssrc,
+        )
+        self._sequence += 1
+        try:
+            self.transmit(packet)
+            self.octets += len(step.payload)
+        except OSError:
+            self.errors += 1

@@ -1,0 +1,203 @@
+"""The node's end of one media worker: its process, its channel, the commands under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from sipserver.media import protocol
+
+logger = logging.getLogger(__name__)
+
+_ROOT = str(Path(__file__).resolve().parents[2])
+_HELLO_TIMEOUT = 10.0
+_PING_INTERVAL = 1.0
+_PONG_TIMEOUT = 5.0
+_EXIT_TIMEOUT = 2.0
+
+EventListener = Callable[[dict[str, Any]], None]
+
+
+class WorkerLost(Exception):
+    """The worker has died, or the channel to it is closed."""
+
+
+class CommandFailed(Exception):
+    """The worker refused; ``error`` as in ``sipserver.media.protocol``."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class WorkerHandle(asyncio.Protocol):
+    """One life of one worker. ``on_lost`` is called once when it ends without :meth:`stop`."""
+
+    def __init__(
+        self,
+        config: protocol.WorkerConfig,
+        on_event: EventListener,
+        on_lost: Callable[[WorkerHandle], None],
+    ) -> None:
+        self._config = config
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._reader = protocol.FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._last_id = 0
+        self._pinger: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._started = monotonic()
+        self.lifetime = 0.0  # s, once it has died
+        self.alive = False
+        self.sessions = 0  # counted by the pool, between two reports of load
+        self.load: dict[str, Any] = {}
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Returns when the worker has said hello. Raises WorkerLost, CommandFailed or OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "sipserver.media.worker",
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=_environment(),
+                    start_new_session=True,  # Ctrl-C is for the node
+                )
+                ours.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: self, sock=ours)
+            except OSError:
+                ours.close()
+                raise
+        try:
+            async with asyncio.timeout(_HELLO_TIMEOUT):
+                await self.call("hello", version=protocol.VERSION, config=self._config.to_json())
+                await self._ping()
+        except (TimeoutError, WorkerLost, CommandFailed) as error:
+            self._stopping = True
+            await self._end()
+            raise WorkerLost("media worker did not start") from error
+        self._pinger = asyncio.create_task(self._keep_pinging())
+
+    async def stop(self) -> None:
+        """Ends the worker and all that it plays."""
+        self._stopping = True
+        if self._pinger is not None:
+            self._pinger.cancel()
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        if self._process is None:
+            return
+        try:
+            async with asyncio.timeout(_EXIT_TIMEOUT):
+                await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def send(self, command: str, **arguments: Any) -> asyncio.Future[dict[str, Any]]:
+        """Write a command at once; the future is its reply. Raises nothing: the future does
+        (WorkerLost, CommandFailed)."""
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        if self._transport is None or self._transport.is_closing():
+            future.set_exception(WorkerLost("media worker is gone"))
+            return future
+        self._last_id += 1
+        self._pending[self._last_id] = future
+        message = {"id": self._last_id, "command": command, **arguments}
+        self._transport.write(protocol.encode(message))
+        return future
+
+    async def call(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Raises WorkerLost or CommandFailed."""
+        return await self.send(command, **arguments)
+
+    async def _ping(self) -> None:
+        self.load = (await self.call("ping"))["load"]
+
+    async def _keep_pinging(self) -> None:
+        """A worker that does not answer is as good as dead: killed, which is then noticed."""
+        try:
+            while True:
+                await asyncio.sleep(_PING_INTERVAL)
+                sent = monotonic()
+                async with asyncio.timeout(_PONG_TIMEOUT):
+                    await self._ping()
+                if monotonic() - sent > _PING_INTERVAL:
+                    logger.warning("media worker %s is slow to answer", self.pid)
+        except TimeoutError:
+            logger.error("media worker %s hangs, killing it", self.pid)
+            self.kill()
+        except WorkerLost:
+            return
+
+    # --- asyncio.Protocol -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self._transport = transport
+        self.alive = True
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                if "event" in message:
+                    self._on_event(message)
+                else:
+                    self._settle(message)
+        except protocol.ProtocolError:
+            logger.exception("media worker %s speaks nonsense, killing it", self.pid)
+            self.kill()
+
+    def _settle(self, message: dict[str, Any]) -> None:
+        future = self._pending.pop(message.get("id", 0), None)
+        if future is None or future.done():
+            return
+        if message.get("ok"):
+            future.set_result(message)
+        else:
+            future.set_exception(CommandFailed(str(message.get("error"))))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.alive = False
+        self.lifetime = monotonic() - self._started
+        pending, self._pending = self._pending, {}
+        for future in pending.values():
+            if not future.done():
+                future.set_exception(WorkerLost("media worker died"))
+        if not self._stopping:
+            self.kill()
+            self._on_lost(self)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with this source tree importable wherever the node was started."""
+    path = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else _ROOT}

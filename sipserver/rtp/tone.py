@@ -1,0 +1,45 @@
+"""Dual tones (ITU-T Q.23) for peers without telephone-event. 8 kHz, 16-bit."""
+
+from __future__ import annotations
+
+from array import array
+from functools import lru_cache
+from math import pi, sin
+
+from sipserver.rtp import g711
+from sipserver.rtp.telephone_event import GAP_MS, PAUSES, TONE_MS
+
+_LOW = (697, 770, 852, 941)
+_HIGH = (1209, 1336, 1477, 1633)
+_KEYS = ("123A", "456B", "789C", "*0#D")
+FREQUENCIES = {
+    key: (low, high)
+    for low, row in zip(_LOW, _KEYS, strict=True)
+    for high, key in zip(_HIGH, row, strict=True)
+}
+_AMPLITUDE = 5000  # each tone about -13 dBm0, their sum about -10
+_RAMP = 16  # samples of fading in and out: no clicks
+
+
+@lru_cache(maxsize=32)
+def tone(key: str, codec: str) -> bytes:
+    """One key's tone of TONE_MS, encoded."""
+    low, high = (2 * pi * frequency / 8000 for frequency in FREQUENCIES[key])
+    count = TONE_MS * 8
+    samples = array("h")
+    for n in range(count):
+        fade = min(1.0, (n + 1) / _RAMP, (count - n) / _RAMP)
+        samples.append(int(_AMPLITUDE * fade * (sin(low * n) + sin(high * n))))
+    return g711.encode(samples.tobytes(), codec)
+
+
+def dial(digits: str, codec: str) -> bytes:
+    """All of ``digits`` (0-9 A-D # * w W) as encoded audio, with gaps and pauses."""
+    silence = g711.SILENCE[codec]
+    parts = []
+    for mark in digits:
+        if mark in PAUSES:
+            parts.append(silence * (PAUSES[mark] * 8))
+        else:
+            parts += (tone(mark, codec), silence * (GAP_MS * 8))
+    return b"".join(parts)

@@ -96,7 +96,7 @@ class IpAddress(ConfigurationModel):
     @property
     def network(self) -> IPv4Network | IPv6Network:
         """Raises ValueError for a row that was never cleaned."""
-        return ip_network((self.ip_address, self.cidr_prefix_length), strict=True)
+        return ip_network(str(self), strict=True)
 
     def clean(self) -> None:
         super().clean()

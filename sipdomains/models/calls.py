@@ -47,7 +47,7 @@ class Call(models.Model):
     domain = models.ForeignKey(
         SipDomain, models.SET_NULL, null=True, db_index=False, related_name="calls"
     )
-    domain_name = models.CharField(max_length=253, blank=True)
+    domain_name = models.CharField(max_length=255, blank=True)
     parent = models.ForeignKey(
         "self",
         models.SET_NULL,
@@ -76,7 +76,7 @@ class Call(models.Model):
     duration = models.PositiveIntegerField(null=True)
 
     sip_call_id = models.CharField("Call-ID", max_length=255, blank=True)
-    from_tag = models.CharField(max_length=128, blank=True)
+    from_tag = models.CharField(max_length=255, blank=True)
     username = models.CharField("user name", max_length=255, blank=True)
     source_ip = models.CharField("source address", max_length=64, blank=True)
     source_port = models.PositiveIntegerField(default=0)

@@ -8,7 +8,7 @@ sent after the commit for those that want to know sooner.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
@@ -49,7 +49,10 @@ def _announce() -> None:
     configuration_changed.send(sender=ConfigVersion)
 
 
-class ConfigurationQuerySet(models.QuerySet[Any]):
+_Row = TypeVar("_Row", bound="ConfigurationModel")
+
+
+class ConfigurationQuerySet(models.QuerySet[_Row]):
     """Bulk writes are counted too; bulk deletes obey the rules of single ones."""
 
     def update(self, **values: Any) -> int:
@@ -75,13 +78,16 @@ class ConfigurationQuerySet(models.QuerySet[Any]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
+ConfigurationManager = models.Manager.from_queryset(ConfigurationQuerySet)
+
+
 class ConfigurationModel(models.Model):
     """Base of what operators configure."""
 
     created_at = models.DateTimeField("created", auto_now_add=True)
     updated_at = models.DateTimeField("changed", auto_now=True)
 
-    objects = ConfigurationQuerySet.as_manager()
+    objects = ConfigurationManager()
 
     class Meta:
         abstract = True

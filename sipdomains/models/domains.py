@@ -40,7 +40,9 @@ def name_taken(host: str, *, domain: SipDomain | None = None, alias_pk: int | No
     domains = SipDomain.objects.filter(domain_name=host)
     if domain is not None:
         domains = domains.exclude(pk=domain.pk)
-    aliases = DomainAlias.objects.filter(name=host).exclude(pk=alias_pk)
+    aliases = DomainAlias.objects.filter(name=host)
+    if alias_pk is not None:
+        aliases = aliases.exclude(pk=alias_pk)
     return domains.exists() or aliases.exists()
 
 

@@ -30,19 +30,25 @@ class Mapping(ConfigurationModel):
     LIST_FIELD: ClassVar[str]
     LIMIT_CODE: ClassVar[str] = "21239"
 
+    domain: Any  # a foreign key in each subclass, for the sake of its related name
+    domain_id: Any
+
     class Meta:
         abstract = True
 
-    domain_id: Any
-
     def __str__(self) -> str:
-        return f"{getattr(self, self.LIST_FIELD)} at {self.domain}"  # type: ignore[attr-defined]
+        return f"{getattr(self, self.LIST_FIELD)} at {self.domain}"
+
+    def siblings(self) -> models.QuerySet[Any]:
+        """The lists of this kind at the domain."""
+        manager: models.Manager[Any] = type(self)._default_manager
+        return manager.filter(domain=self.domain_id)
 
     def clean(self) -> None:
         super().clean()
         if not self.domain_id or not getattr(self, f"{self.LIST_FIELD}_id"):
             return
-        if getattr(self, self.LIST_FIELD).account_id != self.domain.account_id:  # type: ignore[attr-defined]
+        if getattr(self, self.LIST_FIELD).account_id != self.domain.account_id:
             raise ValidationError(
                 {
                     self.LIST_FIELD: ValidationError(
@@ -51,7 +57,7 @@ class Mapping(ConfigurationModel):
                 }
             )
         check_room(
-            type(self).objects.filter(domain_id=self.domain_id),
+            self.siblings(),
             self,
             MAX_LISTS_PER_DOMAIN,
             self.LIMIT_CODE,

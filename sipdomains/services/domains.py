@@ -1,0 +1,205 @@
+"""Domains as the listener sees them, and why a call would be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from django.db.models import Q
+
+from sipdomains.models import (
+    AccountStatus,
+    ConfigVersion,
+    Credential,
+    IpAddress,
+    SipDomain,
+)
+from sipdomains.models.names import normalise_host
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSnapshot:
+    """A domain as of one moment; field for field the call layer's ``DomainPolicy``."""
+
+    account_sid: str
+    account_active: bool
+    domain_sid: str
+    domain_name: str
+    voice_url: str
+    voice_method: str
+    voice_fallback_url: str
+    voice_fallback_method: str
+    status_callback_url: str
+    status_callback_method: str
+    secure: bool
+    sip_registration: bool
+    acl_networks: tuple[tuple[str, IPv4Network | IPv6Network], ...]
+    has_acl: bool
+    has_credentials: bool
+    drop_unlisted: bool
+    match_from_user: bool
+    fail_with_503: bool
+    extra_headers: tuple[str, ...]
+    max_concurrent_calls: int
+    max_call_seconds: int
+    verify_tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialHashes:
+    """HA1 of one user: lower-case hex of MD5 and SHA-256."""
+
+    username: str
+    ha1_md5: str
+    ha1_sha256: str
+
+
+def config_version() -> int:
+    """Rises with every change of configuration. One query."""
+    return ConfigVersion.objects.values_list("version", flat=True).first() or 0
+
+
+def policy(name: str) -> DomainSnapshot | None:
+    """The enabled domain of that name or alias, in any case; None if there is none. Three queries.
+
+    ``name`` may be an IP address, IPv6 with or without brackets.
+    """
+    host = normalise_host(name)
+    candidates = (
+        SipDomain.objects.filter(Q(domain_name=host) | Q(aliases__name=host), enabled=True)
+        .select_related("account")
+        .distinct()
+    )
+    # A name beats an alias, should both exist by an accident of timing.
+    domain = min(candidates, key=lambda found: found.domain_name != host, default=None)
+    return None if domain is None else _snapshot(domain)
+
+
+def _snapshot(domain: SipDomain) -> DomainSnapshot:
+    account = domain.account
+    return DomainSnapshot(
+        account_sid=account.sid,
+        account_active=account.status == AccountStatus.ACTIVE,
+        domain_sid=domain.sid,
+        domain_name=domain.domain_name,
+        voice_url=domain.voice_url,
+        voice_method=domain.voice_method,
+        voice_fallback_url=domain.voice_fallback_url,
+        voice_fallback_method=domain.voice_fallback_method,
+        status_callback_url=domain.voice_status_callback_url,
+        status_callback_method=domain.voice_status_callback_method,
+        secure=domain.secure,
+        sip_registration=domain.sip_registration,
+        acl_networks=_networks(domain),
+        has_acl=domain.call_acl_mappings.exists(),
+        has_credentials=domain.call_credential_list_mappings.exists(),
+        drop_unlisted=domain.drop_unlisted,
+        match_from_user=domain.match_from_user,
+        fail_with_503=domain.fail_with_503,
+        extra_headers=domain.extra_header_names,
+        max_concurrent_calls=domain.max_concurrent_calls,
+        max_call_seconds=domain.max_call_seconds,
+        verify_tls=account.verify_tls,
+    )
+
+
+def _networks(domain: SipDomain) -> tuple[tuple[str, IPv4Network | IPv6Network], ...]:
+    entries = IpAddress.objects.filter(acl__call_mappings__domain=domain).select_related("acl")
+    return tuple((entry.acl.friendly_name, entry.network) for entry in entries)
+
+
+def credential(domain_sid: str, username: str) -> CredentialHashes | None:
+    """The user of any list mapped to the domain's Auth/Calls. One query.
+
+    When several lists have a user of that name the oldest counts.
+    """
+    found = (
+        Credential.objects.filter(
+            credential_list__call_mappings__domain_id=domain_sid, username=username
+        )
+        .order_by("created_at", "sid")
+        .first()
+    )
+    if found is None:
+        return None
+    return CredentialHashes(found.username, found.ha1_md5, found.ha1_sha256)
+
+
+# --- why would this call be refused? --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``accepted`` unless a step refuses; ``steps`` are (passed, what was found), in the order in
+    which the listener looks; ``answer`` is the SIP answer in words."""
+
+    accepted: bool
+    answer: str
+    steps: tuple[tuple[bool, str], ...]
+
+
+def explain(domain: SipDomain, source_ip: str, username: str = "") -> Verdict:
+    """What a call to ``domain`` from that address, by that user, would meet and why.
+
+    Raises ValueError when ``source_ip`` is no IP address. Assumes the right password, an ordinary
+    SDP offer, and TLS for a secure domain: those are not known here.
+    """
+    source = ip_address(source_ip.strip())
+    snapshot = _snapshot(domain)
+    steps: list[tuple[bool, str]] = []
+
+    def refused(answer: str, why: str) -> Verdict:
+        return Verdict(False, answer, (*steps, (False, why)))
+
+    if not domain.enabled:
+        return refused("404 Not Found", "The domain is switched off.")
+    steps.append((True, "The domain is switched on."))
+    if snapshot.secure:
+        steps.append((True, "The domain is secure: this holds for calls over TLS with SRTP only."))
+    if not snapshot.account_active:
+        return refused("403 Forbidden", f"The account {domain.account} is {domain.account.status}.")
+    steps.append((True, "The account is active."))
+    if not snapshot.has_acl and not snapshot.has_credentials:
+        return refused(
+            "403 Forbidden",
+            "Neither an IP access control list nor a credential list is mapped to the domain for "
+            "calls, so it takes none.",
+        )
+    if snapshot.has_acl:
+        matching = [
+            (name, network)
+            for name, network in snapshot.acl_networks
+            if source.version == network.version and source in network
+        ]
+        if not matching:
+            return refused(
+                "no answer at all (the packets are ignored)"
+                if snapshot.drop_unlisted
+                else "403 Forbidden",
+                f"{source} is in none of the domain's IP access control lists "
+                f"({len(snapshot.acl_networks)} addresses and networks).",
+            )
+        name, network = matching[0]
+        steps.append((True, f"{source} is allowed by {network} of the list {name}."))
+    else:
+        steps.append((True, "No IP access control list is mapped: any source address may call."))
+    if snapshot.has_credentials:
+        if not username:
+            return refused(
+                "407 Proxy Authentication Required",
+                "A credential list is mapped: the caller has to authenticate as one of its users.",
+            )
+        if credential(domain.sid, username) is None:
+            return refused(
+                "403 Forbidden",
+                f"No credential list mapped for calls has a user {username} "
+                "(capital and small letters differ).",
+            )
+        steps.append(
+            (True, f"The user {username} exists: with the right password the call passes.")
+        )
+    else:
+        steps.append((True, "No credential list is mapped: callers need no password."))
+    if not snapshot.voice_url:
+        steps.append((False, "There is no voice URL: the call is taken and then fails."))
+    return Verdict(True, "180 Ringing, then the application decides", tuple(steps))

@@ -1,0 +1,41 @@
+"""Leases of SIP nodes (architecture, choice 4): who is alive, whose calls are orphans."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sipdomains.models import SipNode
+from sipdomains.services import calls
+
+_KEEP_STOPPED = timedelta(days=7)
+
+
+def register(boot_id: str, contact: str, now: datetime) -> int:
+    """A node has started at ``contact``; an earlier one there is gone, so its calls are closed.
+
+    Returns how many calls were closed. ``contact`` tells nodes of one host apart.
+    """
+    SipNode.objects.create(boot_id=boot_id, contact=contact, started_at=now, heartbeat_at=now)
+    earlier = SipNode.objects.filter(contact=contact, stopped_at=None).exclude(boot_id=boot_id)
+    earlier.update(stopped_at=now)
+    return calls.close_orphans(now)
+
+
+def heartbeat(boot_id: str, now: datetime, *, draining: bool = False) -> bool:
+    """Renew the lease. False when it was taken away: the node's calls are closed in the log, so it
+    must end them and register anew under a fresh boot id."""
+    renewed = SipNode.objects.filter(boot_id=boot_id, stopped_at=None)
+    return bool(renewed.update(heartbeat_at=now, draining=draining))
+
+
+def stop(boot_id: str, now: datetime) -> None:
+    """The node has ended in order, after its last log record was written."""
+    SipNode.objects.filter(boot_id=boot_id, stopped_at=None).update(
+        heartbeat_at=now, stopped_at=now
+    )
+
+
+def forget_stopped(now: datetime) -> int:
+    """Delete the rows of nodes that stopped long ago; returns how many."""
+    deleted, _ = SipNode.objects.filter(stopped_at__lt=now - _KEEP_STOPPED).delete()
+    return deleted

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from sipserver.sip import grammar
-from sipserver.sip.errors import LocalProtocolError
-from sipserver.sip.headers import CSeq, Field, Headers
+from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
+from sipserver.sip.headers import CSeq, Headers
 from sipserver.sip.message import Request, Response
 
 REASON_PHRASES: Final = {
@@ -133,9 +133,12 @@ def response_to(
         wanted = _REPEATED_IN_DIALOG
     else:
         wanted = _REPEATED
-    fields = [field for field in request.headers.fields if field.key in wanted]
-    if to_tag is not None:
-        fields = [_tagged(field, to_tag) if field.key == "to" else field for field in fields]
+    fields = [field for field in request.headers.fields if field[0] in wanted]
+    if to_tag is not None and not _has_to_tag(request):
+        fields = [
+            (key, name, f"{value};tag={to_tag}") if key == "to" else (key, name, value)
+            for key, name, value in fields
+        ]
     response_headers = Headers.of_fields(fields)
     for name, value in headers:
         response_headers.add(name, value)
@@ -146,14 +149,11 @@ def response_to(
     )
 
 
-def _tagged(to: Field, tag: str) -> Field:
-    """Put a tag on a To that has none. The value stays as spelled, because it may be one that
-    cannot be parsed (a stateless 400)."""
-    tail = to.value[to.value.rfind(">") + 1 :]
-    for param in grammar.split_params(tail)[1:]:
-        if param.partition("=")[0].strip().lower() == "tag":
-            return to
-    return to._replace(value=f"{to.value};tag={tag}")
+def _has_to_tag(request: Request) -> bool:
+    try:
+        return request.to.tag is not None
+    except RemoteProtocolError:  # a stateless 400 repeats the To that it is about
+        return ";tag=" in (request.headers.get("To") or "").lower()
 
 
 def ack_for(invite: Request, response: Response) -> Request:

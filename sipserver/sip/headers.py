@@ -51,7 +51,7 @@ _USUAL_NAMES = (
 
 # Spelling → comparison key, for the spellings that make up nearly all traffic. A constant table:
 # a cache that grows with what peers send would be theirs to fill.
-_KEYS: Final = {
+KNOWN_KEYS: Final = {
     **{name: name.lower() for name in _USUAL_NAMES.split()},
     **{name.lower(): name.lower() for name in _USUAL_NAMES.split()},
     **COMPACT_FORMS,
@@ -59,20 +59,16 @@ _KEYS: Final = {
 }
 
 
-class Field(NamedTuple):
-    """One header field: comparison key, name as spelled, raw value without outer blanks."""
-
-    key: str
-    name: str
-    value: str
+Field = tuple[str, str, str]
+"""One header field: comparison key, name as spelled, raw value without outer blanks."""
 
 
 def header_key(name: str) -> str:
     """Return the comparison key of a header name: lower case, long form."""
-    key = _KEYS.get(name)
+    key = KNOWN_KEYS.get(name)
     if key is None:
         lowered = name.lower()
-        key = _KEYS.get(lowered, lowered)
+        key = KNOWN_KEYS.get(lowered, lowered)
     return key
 
 
@@ -82,7 +78,7 @@ class Headers:
     __slots__ = ("_fields", "_parsed")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._fields = [Field(header_key(name), name, value) for name, value in items]
+        self._fields: list[Field] = [(header_key(name), name, value) for name, value in items]
         self._parsed: dict[str, Any] = {}
 
     @classmethod
@@ -122,16 +118,16 @@ class Headers:
     def count(self, name: str) -> int:
         """Return how many fields of that name there are."""
         wanted = header_key(name)
-        return sum(1 for field in self._fields if field.key == wanted)
+        return sum(1 for key, _, _ in self._fields if key == wanted)
 
     def add(self, name: str, value: str) -> None:
         """Append a field."""
-        self._fields.append(Field(header_key(name), name, value))
+        self._fields.append((header_key(name), name, value))
         self._parsed.clear()
 
     def prepend(self, name: str, value: str) -> None:
         """Put a field in front of all others (Via of ours, Route)."""
-        self._fields.insert(0, Field(header_key(name), name, value))
+        self._fields.insert(0, (header_key(name), name, value))
         self._parsed.clear()
 
     def set(self, name: str, value: str) -> None:
@@ -140,13 +136,13 @@ class Headers:
         kept: list[Field] = []
         found = False
         for field in self._fields:
-            if field.key != wanted:
+            if field[0] != wanted:
                 kept.append(field)
             elif not found:
-                kept.append(Field(wanted, name, value))
+                kept.append((wanted, name, value))
                 found = True
         if not found:
-            kept.append(Field(wanted, name, value))
+            kept.append((wanted, name, value))
         self._fields = kept
         self._parsed.clear()
 
@@ -154,10 +150,10 @@ class Headers:
         """Replace the first comma-separated element of the first field of that name, all else
         untouched (the top Via). Raises LocalProtocolError if there is no such field."""
         wanted = header_key(name)
-        for index, field in enumerate(self._fields):
-            if field.key == wanted:
-                _, rest = grammar.first_element(field.value)
-                self._fields[index] = field._replace(value=element + rest)
+        for index, (key, spelled, value) in enumerate(self._fields):
+            if key == wanted:
+                _, rest = grammar.first_element(value)
+                self._fields[index] = (key, spelled, element + rest)
                 self._parsed.clear()
                 return
         raise LocalProtocolError(f"No {name} to replace")
@@ -165,7 +161,7 @@ class Headers:
     def remove(self, name: str) -> None:
         """Drop all fields of that name, if any."""
         wanted = header_key(name)
-        self._fields = [field for field in self._fields if field.key != wanted]
+        self._fields = [field for field in self._fields if field[0] != wanted]
         self._parsed.clear()
 
     def items(self) -> Iterator[tuple[str, str]]:
@@ -192,7 +188,7 @@ class Headers:
 
     def __contains__(self, name: str) -> bool:
         wanted = header_key(name)
-        return any(field.key == wanted for field in self._fields)
+        return any(key == wanted for key, _, _ in self._fields)
 
     def __len__(self) -> int:
         return len(self._fields)
@@ -204,7 +200,7 @@ class Headers:
 
     def __repr__(self) -> str:
         # Names only: values may hold digest responses and caller ids.
-        return f"Headers({', '.join(field.name for field in self._fields)})"
+        return f"Headers({', '.join(name for _, name, _ in self._fields)})"
 
 
 _VIA_PROTOCOL = re.compile(

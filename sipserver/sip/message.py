@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sipserver.sip import grammar, limits
+from sipserver.sip import grammar, limits, typed
 from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
-from sipserver.sip.headers import CSeq, Field, Headers, Via, header_key, parse_cseq, parse_via
-from sipserver.sip.uri import NameAddr, SipUri, Uri, parse_name_addr, parse_uri
+from sipserver.sip.headers import KNOWN_KEYS, CSeq, Field, Headers, Via, header_key
+from sipserver.sip.uri import NameAddr, SipUri, Uri, parse_uri
 
-_FOLDING = re.compile(r"[ \t]*\r\n[ \t]+")
-_FOLDING_LF = re.compile(r"[ \t]*\n[ \t]+")
+_FOLDING = re.compile(r"[ \t]*\n[ \t]+")
 _VERSION: Final = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 
@@ -55,37 +54,37 @@ class Message:
     @property
     def call_id(self) -> str:
         """Call-ID, compared octet by octet."""
-        return self.headers.cached("call-id", _call_id)
+        return self.headers.cached("call-id", typed.call_id)
 
     @property
     def cseq(self) -> CSeq:
         """CSeq: number and method."""
-        return self.headers.cached("cseq", _cseq)
+        return self.headers.cached("cseq", typed.cseq)
 
     @property
     def via(self) -> Via:
         """The top Via."""
-        return self.headers.cached("via", _top_via)
+        return self.headers.cached("via", typed.top_via)
 
     @property
     def vias(self) -> list[Via]:
         """All Vias, top first."""
-        return self.headers.cached("vias", _vias)
+        return self.headers.cached("vias", typed.vias)
 
     @property
     def from_(self) -> NameAddr:
         """From."""
-        return self.headers.cached("from", _from)
+        return self.headers.cached("from", typed.from_)
 
     @property
     def to(self) -> NameAddr:
         """To."""
-        return self.headers.cached("to", _to)
+        return self.headers.cached("to", typed.to)
 
     @property
     def contacts(self) -> list[NameAddr]:
         """Contact elements in order; empty for ``Contact: *`` (see ``contact_is_wildcard``)."""
-        return self.headers.cached("contacts", _contacts)
+        return self.headers.cached("contacts", typed.contacts)
 
     @property
     def contact(self) -> NameAddr | None:
@@ -101,37 +100,37 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, 0 to 255; None when absent (RFC 2543 peers)."""
-        return self.headers.cached("max-forwards", _max_forwards)
+        return self.headers.cached("max-forwards", typed.max_forwards)
 
     @property
     def expires(self) -> int | None:
         """Expires in seconds; None when absent."""
-        return self.headers.cached("expires", _expires)
+        return self.headers.cached("expires", typed.expires)
 
     @property
     def routes(self) -> list[NameAddr]:
         """Route elements, first hop first."""
-        return self.headers.cached("route", _routes)
+        return self.headers.cached("route", typed.routes)
 
     @property
     def record_routes(self) -> list[NameAddr]:
         """Record-Route elements in message order."""
-        return self.headers.cached("record-route", _record_routes)
+        return self.headers.cached("record-route", typed.record_routes)
 
     @property
     def content_type(self) -> str | None:
         """Media type in lower case without parameters; None when absent."""
-        return self.headers.cached("content-type", _content_type)
+        return self.headers.cached("content-type", typed.content_type)
 
     @property
     def require(self) -> tuple[str, ...]:
         """Option tags of Require in lower case."""
-        return self.headers.cached("require", _require)
+        return self.headers.cached("require", typed.require)
 
     @property
     def supported(self) -> tuple[str, ...]:
         """Option tags of Supported in lower case."""
-        return self.headers.cached("supported", _supported)
+        return self.headers.cached("supported", typed.supported)
 
     def to_bytes(self) -> bytes:
         """Serialise, with the Content-Length the body has.
@@ -217,97 +216,6 @@ class Response(Message):
         return f"<Response {self.status}>"
 
 
-# ---- typed headers -------------------------------------------------------------------------
-
-
-def _single(headers: Headers, name: str) -> str:
-    value = headers.get(name)
-    if not value:
-        raise RemoteProtocolError(f"Missing {name}")
-    return value
-
-
-def _call_id(headers: Headers) -> str:
-    value = _single(headers, "Call-ID")
-    if " " in value or "\t" in value:
-        raise RemoteProtocolError("Malformed Call-ID")
-    return value
-
-
-def _cseq(headers: Headers) -> CSeq:
-    return parse_cseq(_single(headers, "CSeq"))
-
-
-def _top_via(headers: Headers) -> Via:
-    return parse_via(grammar.first_element(_single(headers, "Via"))[0])
-
-
-def _vias(headers: Headers) -> list[Via]:
-    elements = headers.values("Via")
-    if len(elements) > limits.MAX_VIAS:
-        raise RemoteProtocolError("Too many Vias")
-    return [parse_via(element) for element in elements]
-
-
-def _from(headers: Headers) -> NameAddr:
-    return parse_name_addr(_single(headers, "From"))
-
-
-def _to(headers: Headers) -> NameAddr:
-    return parse_name_addr(_single(headers, "To"))
-
-
-def _contacts(headers: Headers) -> list[NameAddr]:
-    elements = headers.values("Contact")
-    if elements == ["*"]:
-        return []
-    return [parse_name_addr(element) for element in elements]
-
-
-def _number(headers: Headers, name: str, largest: int) -> int | None:
-    value = headers.get(name)
-    return None if value is None else grammar.parse_number(value, name, largest)
-
-
-def _max_forwards(headers: Headers) -> int | None:
-    return _number(headers, "Max-Forwards", 255)
-
-
-def _expires(headers: Headers) -> int | None:
-    return _number(headers, "Expires", limits.MAX_DELTA_SECONDS)
-
-
-def _routes(headers: Headers) -> list[NameAddr]:
-    return [parse_name_addr(element) for element in headers.values("Route")]
-
-
-def _record_routes(headers: Headers) -> list[NameAddr]:
-    return [parse_name_addr(element) for element in headers.values("Record-Route")]
-
-
-def _content_type(headers: Headers) -> str | None:
-    value = headers.get("Content-Type")
-    if not value:
-        return None
-    kind, slash, subtype = value.partition(";")[0].lower().partition("/")
-    kind, subtype = kind.strip(), subtype.strip()
-    if not slash or not grammar.is_token(kind) or not grammar.is_token(subtype):
-        raise RemoteProtocolError("Malformed Content-Type")
-    return f"{kind}/{subtype}"
-
-
-def _option_tags(headers: Headers, name: str) -> tuple[str, ...]:
-    return tuple(tag.lower() for tag in headers.values(name))
-
-
-def _require(headers: Headers) -> tuple[str, ...]:
-    return _option_tags(headers, "Require")
-
-
-def _supported(headers: Headers) -> tuple[str, ...]:
-    return _option_tags(headers, "Supported")
-
-
 # ---- parsing -------------------------------------------------------------------------------
 
 
@@ -348,37 +256,50 @@ def _read_head(data: bytes) -> tuple[Request | Response, bytes, RemoteProtocolEr
     if end - start > limits.MAX_HEAD_SIZE:
         end = start + limits.MAX_HEAD_SIZE
         problem = RemoteProtocolError("Header fields too large", 513)
-    lines = _unfolded_lines(data[start:end].decode("utf-8", "surrogateescape"))
+    lines, line_problem = _cut_lines(data[start:end].decode("utf-8", "surrogateescape"))
     fields, field_problem = _read_fields(lines)
-    message, line_problem = _read_start_line(lines[0], Headers.of_fields(fields))
-    return message, data[body_at:], line_problem or problem or field_problem
+    message, start_problem = _read_start_line(lines[0], Headers.of_fields(fields))
+    return message, data[body_at:], start_problem or problem or line_problem or field_problem
 
 
-def _unfolded_lines(head: str) -> list[str]:
+def _cut_lines(head: str) -> tuple[list[str], RemoteProtocolError | None]:
+    """Return start line and unfolded header lines, none of which holds CR or LF."""
     lines = head.split("\r\n")
-    if head.count("\n") != len(lines) - 1:
-        head = _FOLDING_LF.sub(" ", head.replace("\r\n", "\n"))
-        return head.split("\n")
-    if "\r\n " in head or "\r\n\t" in head:
-        return _FOLDING.sub(" ", head).split("\r\n")
-    return lines
+    ends = len(lines) - 1
+    if (
+        head.count("\n") == ends
+        and head.count("\r") == ends
+        and "\n " not in head
+        and "\n\t" not in head
+    ):
+        return lines, None
+    problem: RemoteProtocolError | None = None
+    text = head.replace("\r\n", "\n")
+    if "\r" in text:
+        text = text.replace("\r", " ")
+        problem = RemoteProtocolError("CR without LF in the header fields")
+    return _FOLDING.sub(" ", text).split("\n"), problem
 
 
 def _read_fields(lines: list[str]) -> tuple[list[Field], RemoteProtocolError | None]:
-    """Cut header lines into fields; a bad line is skipped and reported."""
+    """Cut header lines into fields; a bad line is skipped and the first one reported."""
     fields: list[Field] = []
     problem: RemoteProtocolError | None = None
     if len(lines) - 1 > limits.MAX_HEADER_COUNT:
         problem = RemoteProtocolError("Too many header fields", 513)
     for line in lines[1 : limits.MAX_HEADER_COUNT + 1]:
         name, colon, value = line.partition(":")
-        name = name.rstrip(grammar.WSP)
-        if not colon or not grammar.is_token(name) or "\r" in value:
-            problem = problem or RemoteProtocolError("Malformed header field")
-        elif len(line) > limits.MAX_HEADER_SIZE:
-            problem = problem or RemoteProtocolError("Header field too large", 513)
-        else:
-            fields.append(Field(header_key(name), name, value.strip(grammar.WSP)))
+        key = KNOWN_KEYS.get(name)
+        if key is None:
+            name = name.rstrip(grammar.WSP)
+            key = header_key(name)
+            if not grammar.is_token(name):
+                problem = problem or RemoteProtocolError("Malformed header field")
+                continue
+        if not colon or len(line) > limits.MAX_HEADER_SIZE:
+            problem = problem or RemoteProtocolError("Malformed or oversized header field")
+            continue
+        fields.append((key, name, value.strip(grammar.WSP)))
     return fields, problem
 
 
@@ -406,7 +327,7 @@ def _read_status_line(line: str, headers: Headers) -> tuple[Response, RemoteProt
     version, _, rest = line.partition(" ")
     code, _, reason = rest.partition(" ")
     valid = code.isascii() and code.isdigit() and len(code) == 3 and "1" <= code[0] <= "6"
-    if not valid or version.upper() != _VERSION or "\r" in line:
+    if not valid or version.upper() != _VERSION:
         return Response(0, "", headers), RemoteProtocolError("Malformed status line")
     return Response(int(code), reason, headers), None
 
@@ -448,7 +369,7 @@ def _answerable(message: Request | Response) -> Request | None:
 def validate_request(request: Request) -> None:
     """Check what RFC 3261 8.1.1, 8.2.2.1 and 16.3 want right before a request is processed.
 
-    Parses (and so caches) Via, From, To, Call-ID, CSeq, Max-Forwards, Contact, Route and
+    Parses (and so caches) the top Via, From, To, Call-ID, CSeq, Max-Forwards, Contact, Route and
     Record-Route. A missing Max-Forwards, From tag or branch is accepted (RFC 2543 peers). Not
     checked here, because it needs more than the message: Require, hop count, loops, Contact of an
     INVITE, bodies. Raises RemoteProtocolError with status 400, 414 or 416 and its ``request`` set
@@ -468,8 +389,6 @@ def _check(request: Request) -> None:
             if key in seen:
                 raise RemoteProtocolError(f"Repeated {grammar.printable(name)}")
             seen.add(key)
-    if not request.vias:
-        raise RemoteProtocolError("Missing Via")
     if request.via.protocol.upper() != _VERSION:
         raise RemoteProtocolError("Unsupported protocol in Via")
     _check_uri(request)

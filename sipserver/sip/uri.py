@@ -7,12 +7,16 @@ the meaning instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote as unescape_octets
 
 from sipserver.sip import grammar, limits
 from sipserver.sip.errors import RemoteProtocolError
+
+# One call repeats its few URIs and name-addrs in every message (INVITE, INVITE with credentials,
+# ACK, BYE), so their frozen values are kept for a moment. Small: strangers choose what is in it.
+_CACHE_SIZE = 1024
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 # Wider than RFC 3261's user and password: characters above 127 and "#", "^" and such come from
@@ -156,6 +160,7 @@ class OtherUri:
 Uri = SipUri | OtherUri
 
 
+@lru_cache(maxsize=_CACHE_SIZE)
 def parse_uri(text: str) -> Uri:
     """Read an absolute URI.
 
@@ -275,6 +280,7 @@ class NameAddr:
         return f"{name}<{self.uri}>{self.params}"
 
 
+@lru_cache(maxsize=_CACHE_SIZE)
 def parse_name_addr(text: str) -> NameAddr:
     """Read a name-addr or addr-spec with header parameters.
 
@@ -316,8 +322,3 @@ def _parse_addr_spec(text: str) -> NameAddr:
         raise RemoteProtocolError("A URI with headers or a comma needs brackets")
     uri = parse_uri(spec.rstrip())
     return NameAddr("", uri, parse_params(rest) if semicolon else NO_PARAMS)
-
-
-def format_params(pairs: Iterable[tuple[str, str | None]]) -> str:
-    """Serialise parameters, each with its leading ``;``."""
-    return str(Params(pairs))

@@ -83,14 +83,14 @@ _RETRIABLE = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 DEFAULTS = Overrides()
 
 
-def parse_overrides(fragment: str) -> Overrides:
+def parse_overrides(fragment: str, defaults: Overrides = DEFAULTS) -> Overrides:
     """The settings in the text behind ``#``. What cannot be used is reported and left out."""
     if not fragment:
-        return DEFAULTS
-    values: dict[str, int] = {}
+        return defaults
+    values: dict[str, float] = {}
     problems: list[Problem] = []
-    policy = DEFAULTS.retry_policy
-    sni = True
+    policy = defaults.retry_policy
+    sni = defaults.sni
     for part in fragment.split("&"):
         key, _, text = part.partition("=")
         text = unquote(text)
@@ -115,18 +115,18 @@ def parse_overrides(fragment: str) -> Overrides:
             case _:
                 problems.append(Problem(0, f"connection override {part!r} is ignored"))
     return Overrides(
-        connect_timeout=values.get("ct", 5000) / 1000,
-        read_timeout=values.get("rt", 15_000) / 1000,
-        total_timeout=values.get("tt", 15_000) / 1000,
+        connect_timeout=values.get("ct", defaults.connect_timeout),
+        read_timeout=values.get("rt", defaults.read_timeout),
+        total_timeout=values.get("tt", defaults.total_timeout),
         total_given="tt" in values,
-        retry_count=values.get("rc", 1),
+        retry_count=int(values.get("rc", defaults.retry_count)),
         retry_policy=policy,
         sni=sni,
         problems=tuple(problems),
     )
 
 
-def _number(key: str, text: str, values: dict[str, int], problems: list[Problem]) -> None:
+def _number(key: str, text: str, values: dict[str, float], problems: list[Problem]) -> None:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         problems.append(Problem(0, f"connection override {key}={text!r} is not a number"))
         return
@@ -134,7 +134,7 @@ def _number(key: str, text: str, values: dict[str, int], problems: list[Problem]
     value = min(max(int(text), low), high)
     if value != int(text):
         problems.append(Problem(0, f"connection override {key}={text} is cut to {value}"))
-    values[key] = value
+    values[key] = value if key == "rc" else value / 1000
 
 
 # --- after an attempt --------------------------------------------------------------------------
@@ -203,10 +203,12 @@ class Follow:
 _REDIRECTS = {301: False, 302: False, 303: False, 307: True, 308: True}
 
 
-def redirect(status: int, location: str, followed: int) -> Follow | GiveUp | None:
+def redirect(
+    status: int, location: str, followed: int, limit: int = MAX_REDIRECTS
+) -> Follow | GiveUp | None:
     """What a 3xx answer asks for after ``followed`` redirects; None when it is not a redirect."""
     if status not in _REDIRECTS or not location:
         return None
-    if followed >= MAX_REDIRECTS:
-        return GiveUp(TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+    if followed >= limit:
+        return GiveUp(TOO_MANY_REDIRECTS, f"more than {limit} redirects")
     return Follow(keep=_REDIRECTS[status])

@@ -1,4 +1,4 @@
-"""``X-Twilio-Signature``: HMAC-SHA1 over the URL as sent and the form (webhooks.md section 5). Pure."""
+"""``X-Twilio-Signature``: HMAC-SHA1 over URL and form (webhooks.md section 5). Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""The Celery application: queues, routes, publishing, and the worker of the embedded mode.
+
+Settings come from Django under ``CELERY_``; what is fixed by the design is set here. No result
+backend: replies are pushed over :mod:`sipdomains.bus`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+from celery import Celery
+from celery.worker import WorkController
+from celery.worker import state as worker_state
+from kombu.entity import Queue
+
+from sipdomains.contracts import (
+    QUEUE_CALLBACKS,
+    QUEUE_HOUSEKEEPING,
+    QUEUE_TWIML,
+    TASK_DELIVER_STATUS_CALLBACK,
+    TASK_FETCH_DOCUMENTS,
+    TASK_REAP_DEAD_NODES,
+    TASK_REAP_UNFINISHED_ATTEMPTS,
+    TASK_SWEEP_OUTBOX,
+)
+
+log = logging.getLogger(__name__)
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sipdomains.settings")
+
+QUEUES = (QUEUE_TWIML, QUEUE_CALLBACKS, QUEUE_HOUSEKEEPING)
+ROUTES = {
+    TASK_FETCH_DOCUMENTS: QUEUE_TWIML,
+    TASK_DELIVER_STATUS_CALLBACK: QUEUE_CALLBACKS,
+    TASK_REAP_DEAD_NODES: QUEUE_HOUSEKEEPING,
+    TASK_REAP_UNFINISHED_ATTEMPTS: QUEUE_HOUSEKEEPING,
+    TASK_SWEEP_OUTBOX: QUEUE_HOUSEKEEPING,
+}
+MEMORY_POLLING_SECONDS = 0.01  # the transport's own default of 1 s would delay every fetch by that
+BROKER_TIMEOUT_SECONDS = 2.0
+
+
+def _transport_options(broker_url: str) -> dict[str, Any]:
+    if broker_url.startswith("memory:"):
+        return {"polling_interval": MEMORY_POLLING_SECONDS}
+    return {
+        "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+        "socket_timeout": 30.0,  # longer than the broker's blocking reads
+        "retry_on_timeout": False,
+    }
+
+
+def _defaults() -> dict[str, Any]:
+    from django.conf import settings
+
+    return {
+        "accept_content": ["json"],
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": _transport_options(settings.CELERY_BROKER_URL),
+        "result_backend": None,
+        "task_create_missing_queues": False,
+        "task_default_delivery_mode": "transient",
+        "task_default_queue": QUEUE_HOUSEKEEPING,
+        "task_ignore_result": True,
+        "task_queues": [Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call] # kombu
+        "task_routes": {name: {"queue": queue} for name, queue in ROUTES.items()},
+        "task_serializer": "json",
+        "task_store_errors_even_if_ignored": False,
+        "timezone": "UTC",
+        "worker_hijack_root_logger": False,
+        "worker_pool": "threads",
+        "worker_send_task_events": False,
+    }
+
+
+app = Celery("sipdomains", include=("twimlrunner.tasks",))
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.add_defaults(_defaults)
+app.set_default()  # pool threads of an embedded worker would otherwise meet another application
+
+
+def publish_fetches(batch: list[dict[str, Any]], deadline: float) -> None:
+    """Enqueue one ``fetch_documents`` task of FetchDocument wires. ``deadline`` is wall clock: a
+    worker drops the task after it. Blocks; raises the transport's errors when the broker refuses.
+    """
+    app.send_task(
+        TASK_FETCH_DOCUMENTS,
+        (batch,),
+        queue=QUEUE_TWIML,
+        expires=max(deadline - time.time(), 0.001),
+        ignore_result=True,
+        # One more try at once heals a connection that the broker closed while it was idle.
+        retry=True,
+        retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
+        # Else the whole batch is written a second time, as text for event monitors.
+        argsrepr="",
+        kwargsrepr="",
+    )
+
+
+class EmbeddedWorker:
+    """A Celery worker on a thread of this process: the embedded mode with ``memory://``.
+
+    One per process: Celery stops workers by a flag of the process.
+    """
+
+    def __init__(self, queues: tuple[str, ...] = QUEUES, concurrency: int = 4) -> None:
+        self._ready = threading.Event()
+        ready = self._ready
+
+        class Controller(WorkController):  # type: ignore[misc]
+            def on_consumer_ready(self, consumer: object) -> None:
+                # worker_ready is sent by the command only, not by an embedded controller
+                ready.set()
+
+        worker_state.should_stop = None
+        worker_state.should_terminate = None
+        self._controller = Controller(
+            app=app,
+            hostname=f"embedded-{os.getpid()}@localhost",
+            queues=list(queues),
+            pool_cls="threads",
+            concurrency=concurrency,
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+            quiet=True,
+            loglevel="WARNING",
+        )
+        self._thread = threading.Thread(
+            target=self._controller.start, name="celery-embedded", daemon=True
+        )
+
+    def start(self, timeout: float = 10.0) -> None:
+        """Returns when tasks are consumed; TimeoutError when that takes longer."""
+        self._thread.start()
+        if not self._ready.wait(timeout):
+            raise TimeoutError("the embedded Celery worker did not become ready")
+
+    def stop(self, timeout: float = 20.0) -> bool:
+        """Warm shutdown: running tasks end first. False if the thread is still alive."""
+        worker_state.should_stop = 0
+        self._thread.join(timeout)
+        worker_state.should_stop = None
+        return not self._thread.is_alive()
+
+
+def start_embedded_worker(concurrency: int = 4) -> EmbeddedWorker:
+    """A running worker for all queues; call ``stop()`` on it before the process ends."""
+    worker = EmbeddedWorker(concurrency=concurrency)
+    worker.start()
+    return worker

@@ -1,0 +1,125 @@
+"""Celery tasks of webhooks, and the composition of the process's fetch worker.
+
+``fetch_documents`` hands over to the fetch loop and returns, so that a task slot is never held by
+a slow customer. Status callbacks get their task on the ``callbacks`` queue beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery.signals import worker_process_shutdown, worker_shutdown
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from sipdomains.bus import default_bus
+from sipdomains.celery import app
+from sipdomains.contracts import (
+    TASK_FETCH_DOCUMENTS,
+    ContractError,
+    FetchDocument,
+    FetchReply,
+    WebhookAttempt,
+    from_wire,
+)
+from sipdomains.services import accounts, calls
+from twimlrunner.webhooks.config import WebhookConfig
+from twimlrunner.webhooks.policy import INTERNAL_FAILURE
+from twimlrunner.webhooks.worker import FetchWorker
+
+log = logging.getLogger(__name__)
+
+TOKEN_SECONDS = 5.0
+STALE_TOKEN_SECONDS = 60.0  # still used when the database cannot be asked
+DRAIN_SECONDS = 16.0  # the longest fetch
+
+_lock = threading.Lock()
+_worker: FetchWorker | None = None
+_tokens: dict[str, tuple[float, str]] = {}
+
+
+@app.task(name=TASK_FETCH_DOCUMENTS, ignore_result=True)  # type: ignore[untyped-decorator]
+def fetch_documents(batch: list[dict[str, Any]]) -> None:
+    """Start the fetches of ``batch`` (FetchDocument wires); the replies go to their nodes."""
+    worker = fetch_worker()
+    ready: list[tuple[FetchDocument, str]] = []
+    for wire in batch:
+        try:
+            document = from_wire(wire)
+        except ContractError as error:
+            log.error("fetch refused: %s", error)
+            continue
+        if not isinstance(document, FetchDocument):
+            log.error("fetch refused: a %s is none", document.KIND)
+            continue
+        try:
+            ready.append((document, auth_token(document.account_sid)))
+        except (LookupError, DatabaseError) as error:
+            log.warning("no auth token of account %s: %s", document.account_sid, error)
+            worker.reply([_no_token(document)])
+    worker.submit(ready)
+
+
+def _no_token(document: FetchDocument) -> FetchReply:
+    return FetchReply(
+        document.request_id,
+        document.node,
+        final_url=document.url,
+        error_code=INTERNAL_FAILURE,
+        error_message="the account's auth token cannot be read, the request cannot be signed",
+        session=document.session,
+    )
+
+
+def auth_token(account_sid: str) -> str:
+    """Of the account, remembered for a few seconds; LookupError, DatabaseError."""
+    now = time.monotonic()
+    known = _tokens.get(account_sid)
+    if known is not None and now - known[0] < TOKEN_SECONDS:
+        return known[1]
+    try:
+        token = accounts.auth_token(account_sid)
+    except DatabaseError:
+        if known is not None and now - known[0] < STALE_TOKEN_SECONDS:
+            return known[1]
+        raise
+    if token is None:
+        raise LookupError("no such account")
+    if len(_tokens) > 10_000:
+        _tokens.clear()
+    _tokens[account_sid] = (now, token)
+    return token
+
+
+def write_attempts(attempts: Sequence[WebhookAttempt]) -> None:
+    """Rows of one group commit."""
+    close_old_connections()
+    calls.apply(attempts)
+
+
+def fetch_worker() -> FetchWorker:
+    """The process's, started by its first task (after a prefork pool has forked)."""
+    global _worker
+    with _lock:
+        if _worker is None:
+            logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request, with its URL
+            config = WebhookConfig.from_settings(settings)
+            _worker = FetchWorker(config, default_bus(), write_attempts)
+        return _worker
+
+
+def close_fetch_worker(**_signal: object) -> None:
+    """Warm shutdown: let fetches end, publish their replies, store their attempts."""
+    global _worker
+    with _lock:
+        worker, _worker = _worker, None
+    if worker is not None:
+        worker.close(DRAIN_SECONDS)
+
+
+worker_shutdown.connect(close_fetch_worker, weak=False)
+worker_process_shutdown.connect(close_fetch_worker, weak=False)

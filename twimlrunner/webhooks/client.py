@@ -1,0 +1,343 @@
+"""One logical request for a document: retries, redirects, cookies, authentication, attempts.
+
+Sources: webhooks.md sections 1, 2, 5 and 6. Holds no state of calls: what a call's HTTP session
+knows travels in ``FetchDocument.session`` and ``FetchReply.session``:
+``{"cookies": [...], "auth": {origin: challenge}}`` (cookies.py, httpauth.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urldefrag
+
+import httpx
+
+from sipdomains.contracts import FetchDocument, FetchReply, WebhookAttempt
+from twimlrunner.webhooks import cookies, httpauth, policy
+from twimlrunner.webhooks.config import WebhookConfig
+from twimlrunner.webhooks.connection import HttpFailure
+from twimlrunner.webhooks.policy import GiveUp, Overrides
+from twimlrunner.webhooks.request import HttpRequest, build
+from twimlrunner.webhooks.transport import Timings, make_client
+from twimlrunner.webhooks.url import InvalidUrl, WebhookUrl, mask, parse_url, resolve
+
+Record = Callable[[WebhookAttempt], None]
+
+MAX_AUTH_ROUNDS = 2  # a challenge, and a fresh nonce for a stale one
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie"})
+_DIGIT_PARAMETERS = frozenset({"Digits"})  # callers type card numbers
+
+
+class WebhookClient:
+    """Fetches documents over one pooled httpx client. Use on one event loop.
+
+    ``record`` is called once per HTTP attempt as it ends; it must not block.
+    """
+
+    def __init__(self, config: WebhookConfig, record: Record) -> None:
+        self.config = config
+        self.record = record
+        self.http: httpx.AsyncClient = make_client(
+            config.egress, ca_file=config.ca_file, max_body=config.max_body
+        )
+
+    async def fetch(self, request: FetchDocument, token: str) -> FetchReply:
+        """Never raises for a failed request: the reply then has an ``error_code``.
+
+        ``token`` is the account's auth token. Cancelling aborts and still records the attempt.
+        """
+        url, fragment = urldefrag(request.url)
+        overrides = policy.parse_overrides(fragment, self.config.defaults)
+        run = _Fetch(self, request, url, token, overrides)
+        for problem in overrides.problems:
+            if problem.code:
+                return run.failed(problem.code, problem.message)
+        seconds = min(overrides.total_timeout, request.deadline - time.time())
+        if seconds <= 0:
+            return run.failed(policy.FETCH_FAILED, "the request expired in the queue")
+        try:
+            async with asyncio.timeout(seconds) as run.limit:
+                return await run.follow()
+        except TimeoutError:
+            failure = policy.timed_out(overrides)
+            return run.failed(failure.code, f"{failure.words}: {seconds:g} s")
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
+
+
+class _Fetch:
+    """The course of one logical request."""
+
+    def __init__(
+        self,
+        client: WebhookClient,
+        request: FetchDocument,
+        url: str,
+        token: str,
+        overrides: Overrides,
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._token = token
+        self._overrides = overrides
+        self._url = url
+        self._method = "GET" if request.method.upper() == "GET" else "POST"
+        self._parameters = request.parameters
+        self._cookies: list[cookies.Cookie] = list(request.session.get("cookies", ()))
+        self._auth: dict[str, httpauth.Challenge] = dict(request.session.get("auth", {}))
+        self._attempts = 0
+        self._status = 0
+        self.limit: asyncio.Timeout | None = None
+
+    async def follow(self) -> FetchReply:
+        """Request, retry and follow redirects until there is an answer or a failure."""
+        began = time.monotonic()
+        tries = 1
+        redirects = 0
+        while True:
+            try:
+                url = parse_url(self._url)
+            except InvalidUrl as error:
+                return self.failed(policy.URL_INVALID, f"{mask(self._url)}: {error}")
+            outcome = await self._authenticated(url)
+            if isinstance(outcome, httpx.Response):
+                status = outcome.status_code
+                if 200 <= status < 300:
+                    return self._succeeded(outcome)
+                location = outcome.headers.get("location", "")
+                step = policy.redirect(
+                    status, location, redirects, self._client.config.max_redirects
+                )
+                if isinstance(step, GiveUp):
+                    return self.failed(step.code, step.message)
+                if step is not None:
+                    redirects += 1
+                    self._redirect(location, keep=step.keep)
+                    continue
+                verdict = policy.decide(tries, status, time.monotonic() - began, self._overrides)
+                detail = ""
+            else:
+                verdict = policy.decide(
+                    tries, outcome.failure, time.monotonic() - began, self._overrides
+                )
+                detail = str(outcome)
+            if isinstance(verdict, GiveUp):
+                return self.failed(verdict.code, detail or verdict.message)
+            tries += 1
+
+    def _redirect(self, location: str, *, keep: bool) -> None:
+        self._url = resolve(self._url, urldefrag(location)[0])
+        # A GET's parameters were in the query that the server has answered with a new one.
+        if not keep or self._method == "GET":
+            self._method = "GET"
+            self._parameters = []
+
+    async def _authenticated(self, url: WebhookUrl) -> httpx.Response | HttpFailure:
+        """One exchange, repeated when the server asks for the credentials of the URL."""
+        for _ in range(MAX_AUTH_ROUNDS):
+            used = self._auth.get(url.origin)
+            outcome = await self._exchange(url)
+            if isinstance(outcome, HttpFailure) or outcome.status_code != 401 or not url.username:
+                return outcome
+            challenge = httpauth.choose(outcome.headers.get_list("www-authenticate"))
+            if challenge is None or (used and used.get("nonce") == challenge.get("nonce")):
+                return outcome  # the credentials themselves are refused
+            self._auth[url.origin] = challenge
+        return await self._exchange(url)
+
+    async def _exchange(self, url: WebhookUrl) -> httpx.Response | HttpFailure:
+        """One HTTP attempt, recorded."""
+        request = build(
+            self._method,
+            url,
+            self._parameters,
+            token=self._token,
+            idempotency_token=self._request.request_id,
+        )
+        self._add_session_headers(request)
+        self._attempts += 1
+        attempt = _Attempt(self._attempts)
+        outcome: httpx.Response | HttpFailure
+        try:
+            outcome = await self._send(request, attempt.timings)
+        except HttpFailure as failure:
+            outcome = failure
+            self._record(request, url, attempt, failure.failure.code, str(failure))
+        except asyncio.CancelledError:
+            if self.limit is not None and self.limit.expired():
+                late = policy.timed_out(self._overrides)
+                self._record(request, url, attempt, late.code, late.words)
+            else:
+                self._record(request, url, attempt, 0, "aborted: the call no longer needs it")
+            raise
+        else:
+            self._status = outcome.status_code
+            if "set-cookie" in outcome.headers:
+                self._cookies = cookies.store(
+                    self._cookies, outcome.headers.get_list("set-cookie"), url, time.time()
+                )
+            code = 0 if outcome.status_code < 400 else policy.FETCH_FAILED
+            message = f"HTTP status {outcome.status_code}" if code else ""
+            self._record(request, url, attempt, code, message, outcome)
+        return outcome
+
+    def _add_session_headers(self, request: HttpRequest) -> None:
+        url = request.url
+        if self._cookies:
+            value = cookies.header(self._cookies, url, time.time())
+            if value:
+                request.headers.append(("Cookie", value))
+        challenge = self._auth.get(url.origin) if url.username else None
+        if challenge is not None:
+            challenge = self._auth[url.origin] = {**challenge, "nc": challenge.get("nc", 0) + 1}
+            value = httpauth.authorization(
+                challenge,
+                username=url.username,
+                password=url.password,
+                method=request.method,
+                target=url.target,
+                cnonce=secrets.token_hex(8),
+            )
+            request.headers.append(("Authorization", value))
+
+    async def _send(self, request: HttpRequest, timings: Timings) -> httpx.Response:
+        overrides = self._overrides
+        message = httpx.Request(
+            request.method,
+            _origin(request.url.scheme, request.url.host, request.url.port),
+            headers=[(name.encode(), value.encode()) for name, value in request.headers],
+            content=request.body,
+            extensions={
+                "target": request.url.target.encode("ascii"),
+                "timeout": {
+                    "connect": overrides.connect_timeout,
+                    "read": overrides.read_timeout,
+                },
+                "verify": self._request.verify_tls,
+                "sni": overrides.sni,
+                "timings": timings,
+            },
+        )
+        return await self._client.http.send(message)
+
+    def _record(
+        self,
+        request: HttpRequest,
+        url: WebhookUrl,
+        attempt: _Attempt,
+        code: int,
+        message: str,
+        response: httpx.Response | None = None,
+    ) -> None:
+        document = self._request
+        stored = self._client.config.stored_body
+        self._client.record(
+            WebhookAttempt(
+                request_id=document.request_id,
+                attempt=attempt.number,
+                call_sid=document.call_sid,
+                account_sid=document.account_sid,
+                purpose="document",
+                at=attempt.at,
+                method=request.method,
+                url=url.sent,  # a GET's parameters are in their own field
+                parameters=_without_digits(self._parameters),
+                request_headers=_without_secrets(request.headers),
+                status=response.status_code if response is not None else 0,
+                response_headers=_without_secrets(
+                    [(_text(name), _text(value)) for name, value in response.headers.raw]
+                )
+                if response is not None
+                else [],
+                response_body=_text(response.content[:stored]) if response is not None else "",
+                remote_address=attempt.timings.remote,
+                error_code=code,
+                error_message=message,
+                **attempt.durations(),
+            )
+        )
+
+    def _succeeded(self, response: httpx.Response) -> FetchReply:
+        return FetchReply(
+            request_id=self._request.request_id,
+            node=self._request.node,
+            body=response.content.decode("latin-1"),
+            content_type=response.headers.get("content-type", ""),
+            final_url=self._url,
+            status=response.status_code,
+            attempts=self._attempts,
+            session=self._session(),
+        )
+
+    def failed(self, code: int, message: str) -> FetchReply:
+        return FetchReply(
+            request_id=self._request.request_id,
+            node=self._request.node,
+            final_url=self._url,
+            status=self._status,
+            attempts=self._attempts,
+            error_code=code,
+            error_message=message,
+            session=self._session(),
+        )
+
+    def _session(self) -> dict[str, Any]:
+        session: dict[str, Any] = {}
+        if self._cookies:
+            session["cookies"] = self._cookies
+        if self._auth:
+            session["auth"] = self._auth
+        return session
+
+
+class _Attempt:
+    __slots__ = ("_began", "at", "number", "timings")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.at = time.time()
+        self.timings = Timings()
+        self._began = asyncio.get_running_loop().time()
+
+    def durations(self) -> dict[str, float]:
+        """``duration_ms``, ``connect_ms`` and ``first_byte_ms`` up to now."""
+
+        def since(moment: float) -> float:
+            return round((moment - self._began) * 1000, 3) if moment else 0.0
+
+        return {
+            "duration_ms": since(asyncio.get_running_loop().time()),
+            "connect_ms": since(self.timings.connected),
+            "first_byte_ms": since(self.timings.first_byte),
+        }
+
+
+@lru_cache(maxsize=1024)
+def _origin(scheme: str, host: str, port: int) -> httpx.URL:
+    """For httpx only: what is sent is fixed by the target and the Host header."""
+    return httpx.URL(scheme=scheme, host=host, port=port, path="/")
+
+
+def _text(data: bytes) -> str:
+    """For rows and log lines; databases refuse NUL."""
+    return data.decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
+def _without_digits(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [
+        (name, "*" * len(value)) if name in _DIGIT_PARAMETERS else (name, value)
+        for name, value in parameters
+    ]
+
+
+def _without_secrets(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [
+        (name, "(hidden)") if name.lower() in _SECRET_HEADERS else (name, value)
+        for name, value in headers
+    ]

@@ -86,9 +86,9 @@ class Attributes:
 
     # --- readers ------------------------------------------------------------------------------
 
-    def has(self, name: str) -> bool:
-        """Whether the attribute stands on the element and has not been taken."""
-        return name in self._attributes
+    def is_empty(self, name: str) -> bool:
+        """Whether the attribute is there with an empty value."""
+        return self._attributes.get(name) == ""
 
     def text(
         self, name: str, default: str = "", *, longest: int | None = None, code: int = SCHEMA
@@ -241,3 +241,7 @@ class Attributes:
             self._bad(name, value, wanted, code)
             return default
         return value
+
+    def options(self, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """(name, value) of those of ``names`` that are there: settings handed on as they are."""
+        return tuple([(name, self.text(name)) for name in names if name in self._attributes])

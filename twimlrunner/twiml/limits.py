@@ -35,8 +35,10 @@ PARTICIPANT_LABEL: Final = 128
 QUEUE_NAME: Final = 64
 QUEUE_SIZE: Final = (1, 5000)
 SIP_URIS: Final = 10
+SIP_HEADERS: Final = 20
 SIP_HEADERS_CHARACTERS: Final = 1024  # errors.md, 21227
 SIP_CREDENTIAL: Final = 255  # errors.md, 21221
+CALLER_ID: Final = 255
 CALL_REASON: Final = 50
 
 # Record.

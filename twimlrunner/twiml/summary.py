@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from twimlrunner.twiml.attributes import quoted
 from twimlrunner.twiml.document import Node
+from twimlrunner.twiml.nodes.connect import Connect, Start, Stop
+from twimlrunner.twiml.nodes.dial import Dial
+from twimlrunner.twiml.nodes.enqueue import Enqueue
 from twimlrunner.twiml.nodes.flow import Redirect, Reject
+from twimlrunner.twiml.nodes.gather import Gather
 from twimlrunner.twiml.nodes.pause import Pause
 from twimlrunner.twiml.nodes.play import Play
+from twimlrunner.twiml.nodes.refer import Refer
 from twimlrunner.twiml.nodes.say import Say
 
 
@@ -25,5 +30,17 @@ def summarise(node: Node) -> str:
             return f"{node.method} {node.url or '(current document)'}"
         case Reject():
             return node.reason
+        case Gather():
+            return " ".join(node.input)
+        case Dial():
+            return ", ".join([noun.NAME for noun in node.nouns])
+        case Enqueue():
+            return quoted(node.name)
+        case Refer():
+            return node.target
+        case Connect():
+            return node.service.NAME if node.service else ""
+        case Start() | Stop():
+            return ", ".join([noun.NAME for noun in node.nouns])
         case _:
             return ""

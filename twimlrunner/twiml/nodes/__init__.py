@@ -9,9 +9,16 @@ from typing import ClassVar, Protocol
 
 from twimlrunner.twiml.document import Node
 from twimlrunner.twiml.element import Element
+from twimlrunner.twiml.nodes.connect import Connect, Start, Stop
+from twimlrunner.twiml.nodes.dial import Dial
+from twimlrunner.twiml.nodes.enqueue import Enqueue
 from twimlrunner.twiml.nodes.flow import Echo, Hangup, Leave, Redirect, Reject
+from twimlrunner.twiml.nodes.gather import Gather
 from twimlrunner.twiml.nodes.pause import Pause
+from twimlrunner.twiml.nodes.pay import Pay, Prompt, Sms
 from twimlrunner.twiml.nodes.play import Play
+from twimlrunner.twiml.nodes.record import Record
+from twimlrunner.twiml.nodes.refer import Refer
 from twimlrunner.twiml.nodes.say import Say
 
 
@@ -28,9 +35,20 @@ NODES: dict[str, type[Verb]] = {
     "Say": Say,
     "Play": Play,
     "Pause": Pause,
+    "Gather": Gather,
+    "Record": Record,
+    "Dial": Dial,
+    "Enqueue": Enqueue,
+    "Leave": Leave,
     "Hangup": Hangup,
     "Reject": Reject,
     "Redirect": Redirect,
-    "Leave": Leave,
+    "Refer": Refer,
+    "Connect": Connect,
+    "Start": Start,
+    "Stop": Stop,
+    "Pay": Pay,
+    "Prompt": Prompt,
     "Echo": Echo,
+    "Sms": Sms,
 }

@@ -41,7 +41,8 @@ class IncomingInvite:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """CANCEL won: the engine has answered 200 to it and 487 to the INVITE."""
+    """The caller gave up before the answer: the engine has answered 200 to ``request``, a CANCEL
+    or the BYE of an early dialog, and 487 to the INVITE."""
 
     usage: int
     request: Request
@@ -68,12 +69,19 @@ class SessionOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferWithdrawn:
+    """The peer cancelled its re-INVITE before it was answered: the ``SessionOffer`` is void."""
+
+    usage: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The dialog is over and needs nothing more.
 
     ``cause``: ``bye`` (peer hung up; 200 is sent), ``ack-timeout`` (no ACK in 64*T1; the engine
-    has sent BYE), ``flow-lost``, ``gone`` (peer answered 481/408 to a request of ours), ``local``
-    (our own BYE was answered or timed out).
+    has sent BYE), ``flow-lost`` (a request of ours could not be delivered), ``gone`` (peer answered
+    481/408 to a request of ours, or nothing), ``local`` (our own BYE was answered or timed out).
     """
 
     usage: int
@@ -129,7 +137,9 @@ class OutgoingAnswered:
 class OutgoingFailed:
     """Final non-2xx, or none at all (``response`` None, ``status`` 408 or 503).
 
-    The engine has sent the ACK. ``engine.retry_invite`` may follow (401, 407).
+    The engine has sent the ACK. ``engine.retry_invite`` may follow (401, 407) within 64*T1.
+    Status 487 with a 2xx ``response``: the answer crossed our CANCEL; the engine has sent ACK and
+    BYE.
     """
 
     usage: int
@@ -149,7 +159,11 @@ class RequestFinal:
 
 @dataclass(frozen=True, slots=True)
 class MessageTraced:
-    """One message of a usage went over the wire (retransmissions are not repeated)."""
+    """One message of a usage went over the wire (retransmissions are not repeated).
+
+    Comes after the event that introduces the usage, and may come after the one that ends it: the
+    ACK of a refused INVITE, the 200 to a BYE.
+    """
 
     usage: int
     outbound: bool
@@ -162,6 +176,7 @@ SipEvent = (
     | Cancelled
     | Acknowledged
     | SessionOffer
+    | OfferWithdrawn
     | Ended
     | InDialogRequest
     | IncomingRequest

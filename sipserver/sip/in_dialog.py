@@ -1,0 +1,199 @@
+"""Requests inside the dialog of a call, theirs and ours (RFC 3261 12.2, 14, 15; RFC 3311)."""
+
+from __future__ import annotations
+
+from sipserver.sip import routing
+from sipserver.sip.body import SDP, session_description
+from sipserver.sip.core import Core, HeaderList
+from sipserver.sip.dialog import Dialog
+from sipserver.sip.errors import LocalProtocolError
+from sipserver.sip.events import Flow, InDialogRequest, SessionOffer
+from sipserver.sip.invite_usage import InviteUsage, Phase
+from sipserver.sip.message import Request, Response
+from sipserver.sip.screening import Refusal, screen
+from sipserver.sip.transactions.layer import Key, ServerTransaction
+from sipserver.sip.transactions.server_invite import ServerInvite
+from sipserver.sip.transactions.server_other import ServerOther
+from sipserver.sip.uac import ClientSide
+from sipserver.sip.uas import ServerSide
+
+
+class InDialog:
+    """What happens in dialogs once they exist."""
+
+    __slots__ = ("_client", "_core", "_server")
+
+    def __init__(self, core: Core, server: ServerSide, client: ClientSide) -> None:
+        self._core = core
+        self._server = server
+        self._client = client
+
+    # ---- theirs ----------------------------------------------------------------------------
+
+    def receive(
+        self, usage: InviteUsage, request: Request, key: Key, flow: Flow, data: bytes, now: float
+    ) -> None:
+        """Take a new request (no ACK, no CANCEL) that carries the tags of a dialog of ours."""
+        core = self._core
+        dialog = usage.dialogs[request.from_.tag or ""]
+        refusal = screen(request, core.config, in_dialog=True)
+        transaction: ServerTransaction
+        if request.method == "INVITE":
+            transaction = self._server.start(request, key, flow)
+        else:
+            hop = routing.response_hop(request, flow)
+            transaction = ServerOther(core.layer, request, *hop, now)
+            core.layer.add_server(transaction, key)
+        transaction.usage = usage.number
+        core.trace_in(usage.number, data, flow)
+        if refusal is None:
+            refusal = self._out_of_place(usage, dialog, request)
+        if refusal is not None:
+            core.respond(
+                transaction,
+                refusal.status,
+                now,
+                reason=refusal.reason,
+                headers=refusal.headers,
+            )
+            return
+        if dialog.direct:
+            dialog.flow = flow  # a new connection, or a NAT binding that moved
+        if isinstance(transaction, ServerInvite):
+            core.respond(transaction, 100, now)
+            self._offered(usage, request, transaction)
+        else:
+            self._dispatch(usage, dialog, request, transaction, now)
+
+    def _out_of_place(self, usage: InviteUsage, dialog: Dialog, request: Request) -> Refusal | None:
+        if not dialog.accepts(request.cseq.number):
+            return Refusal(500, "CSeq out of order", self._retry_after())
+        method = request.method
+        if usage.phase is Phase.LEAVING and method != "BYE":
+            return Refusal(481)
+        if method != "INVITE" and not (method == "UPDATE" and request.body):
+            return None
+        core = self._core
+        if usage.client is not None and (usage.phase is Phase.EARLY or usage.ack_due):
+            return Refusal(491)  # our own offer is open
+        if usage.phase is Phase.EARLY or core.offer_pending(usage):
+            return Refusal(500, "Another offer of yours is still open", self._retry_after())
+        if core.exchange_pending(usage):
+            return Refusal(491)
+        return None
+
+    def _retry_after(self) -> tuple[tuple[str, str], ...]:
+        # RFC 3261 14.2 wants 0 to 10 seconds that differ between the peers that have to wait.
+        return (("Retry-After", str(self._core.next_number() % 11)),)
+
+    def _dispatch(
+        self,
+        usage: InviteUsage,
+        dialog: Dialog,
+        request: Request,
+        transaction: ServerOther,
+        now: float,
+    ) -> None:
+        core = self._core
+        method = request.method
+        if method == "BYE":
+            core.respond(transaction, 200, now)
+            if usage.phase is Phase.EARLY:
+                self._server.hung_up_early(usage, request, now)
+            elif dialog is usage.dialog:
+                core.end(usage, "bye", now=now, request=request)
+        elif method == "OPTIONS":
+            core.respond(transaction, 200, now, headers=core.capabilities)
+        elif method == "UPDATE" and not session_description(request):
+            dialog.refresh_target(request)
+            contact = ("Contact", f"<{dialog.contact}>")
+            core.respond(transaction, 200, now, headers=(contact, *core.allow_headers))
+        elif method == "UPDATE":
+            self._offered(usage, request, transaction)
+        else:
+            number = core.layer.number(transaction)
+            core.output.events.append(InDialogRequest(usage.number, number, request))
+
+    def _offered(
+        self, usage: InviteUsage, request: Request, transaction: ServerTransaction
+    ) -> None:
+        usage.offer = transaction
+        body = session_description(request) or b""
+        self._core.output.events.append(SessionOffer(usage.number, request, body))
+
+    def answer_offer(
+        self, usage: InviteUsage, body: bytes, now: float, headers: HeaderList
+    ) -> None:
+        """Accept a re-INVITE or UPDATE; its Contact becomes the remote target."""
+        transaction = self._take_offer(usage)
+        dialog = usage.confirmed_dialog
+        dialog.refresh_target(transaction.request)
+        if isinstance(transaction, ServerInvite):
+            usage.late_offer = not session_description(transaction.request)
+            self._server.accept(usage, transaction, dialog, body, now, headers)
+            return
+        contact = ("Contact", f"<{dialog.contact}>")
+        self._core.respond(
+            transaction,
+            200,
+            now,
+            headers=(contact, *self._core.allow_headers, *headers),
+            body=body,
+            content_type=SDP,
+        )
+
+    def refuse_offer(
+        self, usage: InviteUsage, status: int, now: float, headers: HeaderList
+    ) -> None:
+        """Refuse a re-INVITE or UPDATE; the session stays as it was (14.2)."""
+        if not 300 <= status <= 699:
+            raise LocalProtocolError(f"{status} does not refuse")
+        self._core.respond(self._take_offer(usage), status, now, headers=headers)
+
+    def _take_offer(self, usage: InviteUsage) -> ServerTransaction:
+        transaction = usage.offer
+        if transaction is None or not self._core.offer_pending(usage):
+            raise LocalProtocolError("No offer of the peer waits for an answer")
+        usage.offer = None
+        return transaction
+
+    # ---- ours ------------------------------------------------------------------------------
+
+    def request(
+        self,
+        usage: InviteUsage,
+        method: str,
+        now: float,
+        headers: HeaderList,
+        body: bytes,
+        content_type: str | None,
+    ) -> int:
+        """Send a request in the dialog; its outcome comes as RequestFinal with the token."""
+        core = self._core
+        if method in ("INVITE", "ACK", "CANCEL", "BYE"):
+            raise LocalProtocolError(f"{method} has a function of its own")
+        if usage.phase is Phase.LEAVING:
+            raise LocalProtocolError("BYE has been sent")
+        token = core.next_number()
+
+        def on_final(status: int, response: Response | None, at: float) -> None:
+            core.final(token, status, response)
+            core.end_if_gone(usage, status, response, at)
+
+        core.send_in_dialog(
+            usage, method, on_final, now, headers=headers, body=body, content_type=content_type
+        )
+        return token
+
+    def bye(self, usage: InviteUsage, now: float, headers: HeaderList) -> None:
+        """Hang up. On the server side BYE waits for the ACK of our 2xx (15)."""
+        if usage.phase is Phase.EARLY:
+            raise LocalProtocolError("An unanswered call is rejected or cancelled")
+        if usage.phase is Phase.ANSWERED and usage.server is not None:
+            usage.bye_headers = list(headers)
+            return
+        if usage.phase not in (Phase.ANSWERED, Phase.CONFIRMED):
+            return
+        if usage.ack_due:
+            self._client.acknowledge(usage, b"")
+        self._core.say_bye(usage, now, headers)

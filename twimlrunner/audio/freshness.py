@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -11,6 +11,16 @@ HEURISTIC_MAX = 24 * 3600
 HEURISTIC_DEFAULT = 300
 """Seconds that an answer without any caching header stays fresh: the loop of a waiting call must
 not fetch its music each time, and a changed file should be heard soon."""
+
+
+class HeaderMap(dict[str, str]):
+    """Header fields by lower-case name, several lines of one name joined by commas."""
+
+    def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        for name, value in lines:
+            lower = name.lower()
+            self[lower] = f"{self[lower]}, {value}" if lower in self else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Freshness:
 
 
 def freshness(headers: Mapping[str, str], now: float) -> Freshness:
-    """Of an answer with these headers (a case-insensitive mapping) received at ``now``."""
+    """Of an answer with these headers (by lower-case name) received at ``now``."""
     control = _directives(headers.get("cache-control", ""))
     etag, modified = headers.get("etag", "")[:1024], headers.get("last-modified", "")[:64]
     if "no-store" in control or headers.get("vary", "").strip() == "*":

@@ -27,8 +27,9 @@ class SiteEngine:
 class PromptConfig:
     """``folder`` holds the cache (made if missing, shared by nodes of one machine at will).
 
-    Bytes, seconds and counts as the names say. ``allow_networks`` and ``deny_networks`` are the
-    egress policy for Play (CIDR strings), the same as that of webhooks.
+    Bytes, seconds and counts as the names say; ``fetch_timeout`` bounds a whole fetch, conversion
+    excluded. From ``allow_private`` on: the egress policy and the trust store for Play, the same
+    as those of webhooks (``EgressPolicy.build``).
     """
 
     folder: str
@@ -38,12 +39,15 @@ class PromptConfig:
     speech_timeout: float = 20.0
     fetch_timeout: float = 60.0
     connect_timeout: float = 5.0
+    read_timeout: float = 15.0
     max_audio_bytes: int = 64 * 1024**2
     max_audio_seconds: int = 40 * 60
     max_fetches: int = 32
-    allow_private_networks: bool = False
+    allow_private: bool = True
+    allow_loopback: bool = True
     allow_networks: tuple[str, ...] = ()
     deny_networks: tuple[str, ...] = ()
+    ca_file: str = ""
     site_engines: Mapping[str, SiteEngine] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

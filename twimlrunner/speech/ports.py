@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,7 @@ class PromptError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechIssue:
+class SpeechIssue(NamedTuple):
     """A warning about a Say: ``code`` of errors.md section 5 (13511, 13512, 13520, 13521)."""
 
     code: int

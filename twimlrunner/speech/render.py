@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,11 +30,11 @@ class Renderer:
     def __init__(self, site: Mapping[str, SiteEngine]) -> None:
         self._site = site
         self._engines: dict[str, SpeechEngine] = {}
-        self._lock = threading.Lock()
+        self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def engine(self, name: str) -> SpeechEngine:
         """Raises LookupError, or whatever the engine raises at its start."""
-        with self._lock:
+        with self._loading[name]:
             engine = self._engines.get(name)
             if engine is None:
                 engine = self._engines[name] = engines.load(name, self._site)

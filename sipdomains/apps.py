@@ -9,3 +9,9 @@ class SipdomainsConfig(AppConfig):
 
     def ready(self) -> None:
         from sipdomains import checks  # noqa: F401 - registers the system checks
+        from sipdomains.models import configuration_changed
+        from sipdomains.services import announcements
+
+        configuration_changed.connect(
+            announcements.configuration_changed, dispatch_uid="sipdomains-announcements"
+        )

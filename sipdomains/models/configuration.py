@@ -42,14 +42,16 @@ def bump() -> None:
     if not ConfigVersion.objects.filter(id=1).update(**changed):
         ConfigVersion.objects.bulk_create([ConfigVersion(id=1)], ignore_conflicts=True)
         ConfigVersion.objects.filter(id=1).update(**changed)
-    transaction.on_commit(_announce)
+    pending = transaction.get_connection().run_on_commit
+    if not any(callback is _announce for _, callback, _ in pending):  # once per transaction
+        transaction.on_commit(_announce, robust=True)
 
 
 def _announce() -> None:
     configuration_changed.send(sender=ConfigVersion)
 
 
-_Row = TypeVar("_Row", bound="ConfigurationModel")
+_Row = TypeVar("_Row", bound=models.Model)
 
 
 class ConfigurationQuerySet(models.QuerySet[_Row]):
@@ -70,6 +72,7 @@ class ConfigurationQuerySet(models.QuerySet[_Row]):
         return created
 
     def delete(self) -> tuple[int, dict[str, int]]:
+        row: Any  # a ConfigurationModel
         for row in self:
             row.check_deletable()
         return super().delete()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from hmac import compare_digest
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -118,6 +119,11 @@ class Credential(ConfigurationModel):
         self.realm = settings.SIP_REALM
         self.ha1_md5 = ha1("md5", self.username, self.realm, password)
         self.ha1_sha256 = ha1("sha256", self.username, self.realm, password)
+
+    def has_password(self, password: str) -> bool:
+        """Whether that is the password, hashed for the server's present realm."""
+        expected = ha1("sha256", self.username, settings.SIP_REALM, password)
+        return self.realm == settings.SIP_REALM and compare_digest(self.ha1_sha256, expected)
 
     def clean(self) -> None:
         super().clean()

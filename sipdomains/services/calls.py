@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, DataError, IntegrityError, connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from sipdomains.contracts import (
     FINAL_STATUSES,
@@ -239,13 +240,14 @@ def _present(model: type[models.Model], keys: set[str]) -> set[str]:
 # --- orphans --------------------------------------------------------------------------------------
 
 
-def close_orphans(now: datetime) -> int:
+def close_orphans(now: datetime | None = None) -> int:
     """Close each open call whose node has stopped or let its lease lapse; returns how many.
 
     Each goes through the ordinary close, with cause ``node-lost`` and a notification; it ended
     when its node was last heard of. A node whose lease lapsed is marked stopped, which it learns
     from its next heartbeat.
     """
+    now = now or timezone.now()
     SipNode.objects.filter(stopped_at=None, heartbeat_at__lt=now - LEASE).update(stopped_at=now)
     running = SipNode.objects.filter(boot_id=OuterRef("node"), stopped_at=None)
     orphans = Call.objects.filter(~Exists(running), ended_at=None).exclude(node="")

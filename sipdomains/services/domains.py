@@ -41,6 +41,7 @@ class DomainSnapshot:
     fail_with_503: bool
     extra_headers: tuple[str, ...]
     max_concurrent_calls: int
+    account_max_concurrent_calls: int
     max_call_seconds: int
     verify_tls: bool
 
@@ -98,6 +99,7 @@ def _snapshot(domain: SipDomain) -> DomainSnapshot:
         fail_with_503=domain.fail_with_503,
         extra_headers=domain.extra_header_names,
         max_concurrent_calls=domain.max_concurrent_calls,
+        account_max_concurrent_calls=account.max_concurrent_calls,
         max_call_seconds=domain.max_call_seconds,
         verify_tls=account.verify_tls,
     )

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.utils import timezone
+
 from sipdomains.models import SipNode
 from sipdomains.services import calls
 
 _KEEP_STOPPED = timedelta(days=7)
 
 
-def register(boot_id: str, contact: str, now: datetime) -> int:
+def register(boot_id: str, contact: str, now: datetime | None = None) -> int:
     """A node has started at ``contact``; an earlier one there is gone, so its calls are closed.
 
     Returns how many calls were closed. ``contact`` tells nodes of one host apart.
     """
+    now = now or timezone.now()
     SipNode.objects.create(boot_id=boot_id, contact=contact, started_at=now, heartbeat_at=now)
     earlier = SipNode.objects.filter(contact=contact, stopped_at=None).exclude(boot_id=boot_id)
     earlier.update(stopped_at=now)
     return calls.close_orphans(now)
 
 
-def heartbeat(boot_id: str, now: datetime, *, draining: bool = False) -> bool:
+def heartbeat(boot_id: str, now: datetime | None = None, *, draining: bool = False) -> bool:
     """Renew the lease. False when it was taken away: the node's calls are closed in the log, so it
     must end them and register anew under a fresh boot id."""
     renewed = SipNode.objects.filter(boot_id=boot_id, stopped_at=None)
-    return bool(renewed.update(heartbeat_at=now, draining=draining))
+    return bool(renewed.update(heartbeat_at=now or timezone.now(), draining=draining))
 
 
-def stop(boot_id: str, now: datetime) -> None:
+def stop(boot_id: str, now: datetime | None = None) -> None:
     """The node has ended in order, after its last log record was written."""
+    now = now or timezone.now()
     SipNode.objects.filter(boot_id=boot_id, stopped_at=None).update(
         heartbeat_at=now, stopped_at=now
     )
 
 
-def forget_stopped(now: datetime) -> int:
+def forget_stopped(now: datetime | None = None) -> int:
     """Delete the rows of nodes that stopped long ago; returns how many."""
+    now = now or timezone.now()
     deleted, _ = SipNode.objects.filter(stopped_at__lt=now - _KEEP_STOPPED).delete()
     return deleted

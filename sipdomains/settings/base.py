@@ -41,9 +41,11 @@ if not (SECRET_KEY and FIELD_ENCRYPTION_KEYS and SIP_NONCE_SECRET):
 # --- django -------------------------------------------------------------------------------------
 
 DEBUG = _env.boolean("DEBUG", False)
-ALLOWED_HOSTS = _env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = _env.items("CSRF_TRUSTED_ORIGINS")
 WEB_LISTEN = _env.text("WEB_LISTEN", "127.0.0.1:8000")
+ALLOWED_HOSTS = _env.items(
+    "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", WEB_LISTEN.rpartition(":")[0]]
+)
+CSRF_TRUSTED_ORIGINS = _env.items("CSRF_TRUSTED_ORIGINS")
 BEHIND_TLS = _env.boolean("BEHIND_TLS", False)  # a proxy in front of us speaks https to browsers
 
 ROOT_URLCONF = "sipdomains.urls"
@@ -95,8 +97,8 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = _env.text("TIME_ZONE", "UTC")
 
-LOGIN_URL = "admin:login"
-LOGIN_REDIRECT_URL = "/"
+LOGIN_URL = "web:login"
+LOGIN_REDIRECT_URL = "web:calls"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -115,6 +117,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SESSION_COOKIE_HTTPONLY = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS else None
 SECURE_SSL_REDIRECT = BEHIND_TLS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^demo/"]  # asked for from this machine
 SECURE_HSTS_SECONDS = _env.integer("SECURE_HSTS_SECONDS", 0)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -190,17 +193,18 @@ try:
     EGRESS_ALLOW_LOOPBACK = _env.boolean("EGRESS_ALLOW_LOOPBACK", True)
     EGRESS_ALLOW_NETWORKS = _env.items("EGRESS_ALLOW_NETWORKS")
     EGRESS_DENY_NETWORKS = _env.items("EGRESS_DENY_NETWORKS")
+    EGRESS_PORTS = _env.items("EGRESS_PORTS")  # empty: any
     WEBHOOK_CONNECT_TIMEOUT = _env.seconds("WEBHOOK_CONNECT_TIMEOUT", 5.0)
     WEBHOOK_READ_TIMEOUT = _env.seconds("WEBHOOK_READ_TIMEOUT", 15.0)
     WEBHOOK_TOTAL_TIMEOUT = _env.seconds("WEBHOOK_TOTAL_TIMEOUT", 15.0)
     WEBHOOK_MAX_BODY_BYTES = _env.integer("WEBHOOK_MAX_BODY_BYTES", 65536, minimum=1024)
     WEBHOOK_MAX_REDIRECTS = _env.integer("WEBHOOK_MAX_REDIRECTS", 10)
+    WEBHOOK_STORED_BODY_BYTES = _env.integer("WEBHOOK_STORED_BODY_BYTES", 16384)
+    WEBHOOK_CA_FILE = _env.text("WEBHOOK_CA_FILE")  # trusted besides the public authorities
 
     # --- limits ---------------------------------------------------------------------------------
 
     MAX_CONCURRENT_CALLS = _env.integer("MAX_CONCURRENT_CALLS", 2000, minimum=1)  # of one node
-    MAX_CALLS_PER_SECOND = _env.integer("MAX_CALLS_PER_SECOND", 0)  # 0: no limit
-    MAX_CALL_SECONDS = _env.seconds("MAX_CALL_SECONDS", 4 * 3600.0)
     RTP_SILENCE_SECONDS = _env.seconds("RTP_SILENCE_SECONDS", 120.0)
 except EnvError as error:
     raise ImproperlyConfigured(str(error)) from None

@@ -28,7 +28,7 @@ class FrameError(Exception):
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """Raises FrameError if the message is over ``MAX_FRAME`` bytes."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(message, separators=(",", ":")).encode("ascii")
     if len(body) > MAX_FRAME:
         raise FrameError(f"frame of {len(body)} bytes")
     return len(body).to_bytes(HEADER, "big") + body

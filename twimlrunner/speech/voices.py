@@ -83,7 +83,7 @@ _GOOGLE_MALE_NAMES = word_set(
 
 _NANOTTS = {"de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT"}
 _ESPEAK_LANGUAGES = word_set(
-    "af am an ar as az ba be bg bn bs ca cmn cs cv cy da de el en eo es et eu fa fi fo fr ga gd"
+    "af am an ar as az ba be bg bn bs ca cmn cs cv cy da de el en eo es et eu fa fi fr ga gd"
     " gn gu he hi hr ht hu hy id is it ja ka kk kl kn ko kok ku ky la lb lt lv mi mk ml mr ms mt"
     " my nb ne nl nog om or pa pap pl pt qu ro ru sd shn si sk sl sq sr sv sw ta te th ti tk tn"
     " tr tt ug uk ur uz vi yue"

@@ -54,7 +54,8 @@ class EspeakEngine:
         """Raises EspeakError for a voice that the library does not have."""
         text, flags = utterance.text.replace("\x00", ""), _CHARS_UTF8
         if utterance.ipa:
-            text = f'<phoneme alphabet="ipa" ph={quoteattr(utterance.ipa)}>{escape(text)}</phoneme>'
+            sound = f'<phoneme alphabet="ipa" ph={quoteattr(utterance.ipa)}>'
+            text = f"<speak>{sound}{escape(text)}</phoneme></speak>"  # no effect without speak
             flags |= _SSML
         data = text.encode("utf-8", "replace") + b"\0"
         pitch = utterance.voice.pitch * utterance.pitch

@@ -311,8 +311,8 @@ class SipEngine:
         if known is not None:
             known.repeated(now)
             return
+        routing.stamp_via(request, flow)  # first, because it empties the cache of parsed headers
         validate_request(request)
-        routing.stamp_via(request, flow)
         if method == "CANCEL":
             self._server.cancel(request, key, flow, data, now)
             return

@@ -61,11 +61,11 @@ class Peer:
 
     def ladder(self, usage: int) -> list[str]:
         """The messages of a usage: ``> INVITE`` outbound, ``< 200 INVITE`` inbound."""
-        lines = []
-        for event in self.of(MessageTraced):
-            if event.usage == usage:
-                lines.append(f"{'>' if event.outbound else '<'} {summary(event.data)}")
-        return lines
+        return [
+            f"{'>' if event.outbound else '<'} {summary(event.data)}"
+            for event in self.of(MessageTraced)
+            if event.usage == usage
+        ]
 
 
 def summary(data: bytes) -> str:

@@ -153,8 +153,10 @@ class _Run:
         if self.fallback is None or (request is not None and request.why == FALLBACK):
             return ApplicationError(failure.code, failure.message)
         url, method = self.fallback
-        error = (("ErrorCode", str(failure.code)), ("ErrorUrl", failure.url))
-        return DocumentRequest(url, method, FALLBACK, (request.report if request else ()) + error)
+        report = (*(request.report if request else ()), ("ErrorCode", str(failure.code)))
+        if failure.url:
+            report = (*report, ("ErrorUrl", failure.url))
+        return DocumentRequest(url, method, FALLBACK, report)
 
     # --- verbs ----------------------------------------------------------------------------------
 

@@ -63,16 +63,21 @@ class Attributes:
 
     # --- findings -----------------------------------------------------------------------------
 
-    def report(self, code: int, message: str) -> None:
-        """Record a warning, or raise :class:`TwimlError` when the code's level is error."""
+    def report(self, code: int, message: str, line: int | None = None) -> None:
+        """Record a warning, or raise :class:`TwimlError` when the code's level is error.
+
+        ``line`` is the element's own when the finding is not elsewhere.
+        """
         message = f"<{self.name}> {message}"
+        if line is None:
+            line = self.line
         if level_of(code) == "error":
-            raise TwimlError(code, message, self.line)
+            raise TwimlError(code, message, line)
         count = len(self._issues)
         if count < limits.ISSUES:
-            self._issues.append(Issue(code, "warning", message, self.line))
+            self._issues.append(Issue(code, "warning", message, line))
         elif count == limits.ISSUES:
-            self._issues.append(Issue(SCHEMA, "warning", "further warnings left out", self.line))
+            self._issues.append(Issue(SCHEMA, "warning", "further warnings left out", line))
 
     def refuse_rest(self) -> None:
         """Report the attributes that no reader took (12200)."""

@@ -21,7 +21,7 @@ Reader = Callable[["Element"], T]
 class Element(Attributes):
     """What a node's ``from_element`` reads itself from.
 
-    Whoever made the element calls :meth:`finish` when the node has read what it knows.
+    :meth:`read` applies a reader and reports what it has not taken.
     """
 
     __slots__ = ("_children_read", "_text_read", "source")
@@ -69,7 +69,7 @@ class Element(Attributes):
             reader = readers.get(str(source.tag))
             if reader is None:
                 found = quoted(str(source.tag))
-                self.report(code, f"may not contain {found} (line {source.sourceline}); skipped")
+                self.report(code, f"may not contain {found}; it is skipped", source.sourceline)
             else:
                 yield Element(source, self._issues), reader
 

@@ -22,7 +22,7 @@ from twimlrunner.twiml.nodes.say import Say
 from twimlrunner.verbs.flow import run_hangup, run_pause, run_redirect, run_reject
 from twimlrunner.verbs.play import run_play
 from twimlrunner.verbs.say import run_say
-from twimlrunner.verbs.unsupported import run_unsupported
+from twimlrunner.verbs.unsupported import run_sms, run_unsupported
 
 
 def _dial_needs(node: Dial) -> Needs:
@@ -49,5 +49,5 @@ HANDLERS: Handlers = {
     Pay: Handler(Needs.ANSWERED, run_unsupported),
     Prompt: Handler(Needs.ANSWERED, run_unsupported),
     Echo: Handler(Needs.ANSWERED, run_unsupported),
-    Sms: Handler(Needs.ANSWERED, run_unsupported),
+    Sms: Handler(Needs.ANSWERED, run_sms),
 }

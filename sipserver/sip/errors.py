@@ -12,8 +12,9 @@ class RemoteProtocolError(Exception):
     """The peer sent something malformed.
 
     ``status_hint`` is the SIP status that tells the peer so. ``request`` is what could be read of
-    the offending request when that suffices to answer it statelessly (top Via, From, To, Call-ID
-    and CSeq are there, and it is no ACK); None means there is nobody to answer: drop it.
+    the offending request when that suffices to answer it statelessly: its top Via can be read, it
+    has a CSeq and is no ACK. Any other typed property of it may raise again. None means there is
+    nobody to answer: drop it.
     """
 
     def __init__(

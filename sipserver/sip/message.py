@@ -12,7 +12,7 @@ from typing import Final
 
 from sipserver.sip import grammar, limits, typed
 from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
-from sipserver.sip.headers import KNOWN_KEYS, CSeq, Field, Headers, Via, header_key
+from sipserver.sip.headers import KNOWN_KEYS, CSeq, Field, Headers, Via, header_key, parse_via
 from sipserver.sip.uri import NameAddr, SipUri, Uri, parse_uri
 
 _FOLDING = re.compile(r"[ \t]*\n[ \t]+")
@@ -34,7 +34,6 @@ _SINGLETONS: Final = frozenset(
         "to",
     }
 )
-_ANSWERABLE: Final = ("via", "from", "to", "call-id", "cseq")
 
 
 class Message:
@@ -186,13 +185,6 @@ class Request(Message):
     def start_line(self) -> str:
         return f"{self.method} {self.uri_text} SIP/2.0"
 
-    def mark_source(self, address: str, port: int) -> None:
-        """Write ``received`` and ``rport`` into the top Via (RFC 3261 18.2.1, RFC 3581 4)."""
-        via = self.via
-        marked = via.with_source(address, port)
-        if marked is not via:
-            self.headers.replace_first_element("Via", str(marked))
-
     def __repr__(self) -> str:
         return f"<Request {grammar.printable(self.method)}>"
 
@@ -319,7 +311,6 @@ def _read_start_line(
             problem = RemoteProtocolError("Malformed request line")
     if problem is None:
         return Request(parts[0], parts[1], headers), None
-    # The method of the CSeq will do to answer a request whose first line is broken.
     return Request(parts[0], " ".join(parts[1:-1]), headers), problem
 
 
@@ -351,15 +342,25 @@ def read_best_effort(head: bytes) -> Request | None:
 
 
 def _answerable(message: Request | Response) -> Request | None:
-    """Return the message if it is a request that a stateless response can reach."""
+    """Return the message if it is a request that a stateless response can reach.
+
+    A response repeats what it finds of To, From and Call-ID; only a Via and a CSeq must be there
+    (RFC 4475 3.3.1). Of a malformed Via its sent-by will do (RFC 4475 3.1.2.1).
+    """
     if not isinstance(message, Request) or message.method == "ACK":
         return None
-    if not all(message.headers.get(name) for name in _ANSWERABLE):
+    headers = message.headers
+    top_via = headers.get("Via")
+    if not top_via or not headers.get("CSeq"):
         return None
     try:
         _read(message.via)
     except RemoteProtocolError:
-        return None
+        try:
+            via = parse_via(top_via.partition(";")[0])
+        except RemoteProtocolError:
+            return None
+        headers.set("Via", str(via))
     return message
 
 

@@ -85,7 +85,7 @@ class Dialog:
             local_cseq=0,
             remote_cseq=request.cseq.number,
             flow=flow,
-            direct=len(request.vias) == 1
+            direct=_came_directly(request)
             and (
                 flow.transport != "udp"
                 or request.via.rport_requested
@@ -181,3 +181,9 @@ class Dialog:
         if body and content_type:
             fields.append(("Content-Type", content_type))
         return Request(method, routing.without_headers(uri), Headers(fields), body)
+
+
+def _came_directly(request: Request) -> bool:
+    """Whether there is one Via only. Lower ones are nobody's business, so they are not parsed."""
+    vias = request.headers.get_all("Via")
+    return len(vias) == 1 and "," not in vias[0]

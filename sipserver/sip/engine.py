@@ -50,7 +50,10 @@ class SipEngine:
         try:
             message = parse_datagram(data)
             if isinstance(message, Request):
-                self._request(message, flow, data, now)
+                try:
+                    self._request(message, flow, data, now)
+                except RemoteProtocolError as error:
+                    raise _answerable(error, message) from error
             else:
                 self._response(message, flow, data, now)
         except RemoteProtocolError as error:
@@ -415,3 +418,15 @@ class SipEngine:
             if transaction.usage:
                 core.trace_in(transaction.usage, data, flow)
         transaction.receive(response, flow, now)
+
+
+def _answerable(error: RemoteProtocolError, request: Request) -> RemoteProtocolError:
+    """Give an error that a request met on its way the request to answer: validation knows whether
+    that can be done. An ACK is never answered."""
+    if error.request is None and request.method != "ACK":
+        try:
+            validate_request(request)
+        except RemoteProtocolError as invalid:
+            return invalid
+        error.request = request
+    return error

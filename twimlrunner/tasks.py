@@ -14,7 +14,7 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, OperationalError, close_old_connections
 
 from sipdomains.bus import default_bus
 from sipdomains.celery import app
@@ -58,8 +58,8 @@ def fetch_documents(batch: list[dict[str, Any]]) -> None:
             continue
         try:
             ready.append((document, auth_token(document.account_sid)))
-        except (LookupError, DatabaseError) as error:
-            log.warning("no auth token of account %s: %s", document.account_sid, error)
+        except Exception:  # database away, account unknown, encryption key not at hand
+            log.exception("no auth token of account %s", document.account_sid)
             worker.reply([_no_token(document)])
     worker.submit(ready)
 
@@ -96,9 +96,15 @@ def auth_token(account_sid: str) -> str:
 
 
 def write_attempts(attempts: Sequence[WebhookAttempt]) -> None:
-    """Rows of one group commit."""
+    """Rows of one group commit. OperationalError: nothing is written, try again later."""
     close_old_connections()
-    calls.apply(attempts)
+    try:
+        calls.apply(attempts)
+    except OperationalError:
+        raise
+    except DatabaseError:
+        for attempt, error in calls.apply_each(attempts):
+            log.error("row of attempt %s refused: %s", getattr(attempt, "request_id", ""), error)
 
 
 def fetch_worker() -> FetchWorker:

@@ -59,10 +59,11 @@ def summarize(buckets: Sequence[int]) -> dict[str, float]:
 
 
 class Pacer:
-    """Ticks each active sender every packet interval. Its clock counts ms since it was made."""
+    """Ticks each active sender every packet interval. Its time is in ms since it was made."""
 
-    def __init__(self, now: float) -> None:
-        self._start = now
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._start = clock()
         self._slots: list[list[Ticked]] = [[] for _ in range(RING)]
         self._next = 0  # ms, the first slot not yet run
         self._late = [0.0] * PHASES  # of the last tick of each phase
@@ -72,8 +73,8 @@ class Pacer:
         self.skipped_ms = 0
         self.deviations = Deviations()
 
-    def milliseconds(self, now: float) -> int:
-        return int((now - self._start) * 1000)
+    def elapsed(self) -> float:
+        return (self._clock() - self._start) * 1000
 
     def join(self) -> int:
         """A phase for a new session: the one with the fewest."""
@@ -84,9 +85,9 @@ class Pacer:
     def leave(self, phase: int) -> None:
         self._members[phase] -= 1
 
-    def add(self, sender: Ticked, interval_ms: int, now: float) -> None:
+    def add(self, sender: Ticked, interval_ms: int) -> None:
         if self.active == 0:
-            self._next = self.milliseconds(now) + 1
+            self._next = int(self.elapsed()) + 1
         for slot in range(sender.phase % interval_ms, RING, interval_ms):
             self._slots[slot].append(sender)
         self.active += 1
@@ -97,9 +98,9 @@ class Pacer:
                 slot.remove(sender)
         self.active -= 1
 
-    def run(self, now: float) -> None:
+    def run(self) -> None:
         """Tick all that is due."""
-        elapsed = (now - self._start) * 1000
+        elapsed = self.elapsed()
         if elapsed - self._next > _CATCH_UP_MS and self.active:
             self.skipped_ms += int(elapsed) - self._next
             self._next = int(elapsed)
@@ -109,10 +110,10 @@ class Pacer:
             slot = self._slots[ms % RING]
             if slot:
                 self._run_slot(slot, ms)
-                elapsed = (monotonic() - self._start) * 1000
+                elapsed = self.elapsed()
 
     def _run_slot(self, slot: list[Ticked], ms: int) -> None:
-        late = (monotonic() - self._start) * 1000 - ms
+        late = self.elapsed() - ms
         phase = ms % PHASES
         packets = len(slot)
         self.ticks += packets
@@ -123,7 +124,7 @@ class Pacer:
             self.remove(sender)
 
     def next_deadline(self) -> float | None:
-        """On the monotonic clock; None if nobody sends."""
+        """By the clock; None if nobody sends."""
         if not self.active:
             return None
         ms = self._next

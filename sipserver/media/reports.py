@@ -96,7 +96,7 @@ class Reports:
             self._reported = sender.packets
             info = rtcp.SenderInfo(
                 rtcp.ntp_time(self._epoch + now),
-                sender.timestamp(now),
+                sender.timestamp(),
                 sender.packets,
                 sender.octets,
             )

@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 
 from sipserver.media.pacer import Pacer
 from sipserver.media.prompts import Prompt, PromptCache
@@ -94,9 +93,9 @@ class Sender:
     def packets(self) -> int:
         return self._sequence - self._first_sequence
 
-    def timestamp(self, now: float) -> int:
-        ms = self._pacer.milliseconds(now)
-        return (self._timestamp_base + ms * _RATE) & 0xFFFFFFFF
+    def timestamp(self) -> int:
+        """Of this moment."""
+        return (self._timestamp_base + int(self._pacer.elapsed()) * _RATE) & 0xFFFFFFFF
 
     def configure(
         self,
@@ -177,7 +176,7 @@ class Sender:
             return
         self._second = self._payload_type | _MARKER
         self._active = True
-        self._pacer.add(self, self._ptime, monotonic())
+        self._pacer.add(self, self._ptime)
 
     # --- packets ----------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Worker:
         self._sockets = select.epoll()
         now = monotonic()
         self._epoch = time() - now
-        self._pacer = Pacer(now)
+        self._pacer = Pacer()
         self._alarms = Alarms()
         self._config: protocol.WorkerConfig | None = None
         self._read_at = 0.0
@@ -64,7 +64,7 @@ class Worker:
         poll = self._sockets.poll
         handlers = self._handlers
         while self._running:
-            self._pacer.run(monotonic())
+            self._pacer.run()
             now = monotonic()
             ready = poll(0)
             if ready:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from django.db import DatabaseError
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 K = TypeVar("K", str, tuple[str, str])
 T = TypeVar("T")
+V = TypeVar("V")
 
 POLL_SECONDS = 1.0
 # How long the cache may serve while the database is down.
@@ -93,8 +94,13 @@ class CachedDirectory:
 
     async def _load_domain(self, name: str) -> DomainPolicy | None:
         snapshot = await self._pool.run(lambda: domains.policy(name))
-        return None if snapshot is None else DomainPolicy(**asdict(snapshot))
+        return None if snapshot is None else _copy(snapshot, DomainPolicy)
 
     async def _load_credential(self, domain_sid: str, username: str) -> CredentialHashes | None:
         hashes = await self._pool.run(lambda: domains.credential(domain_sid, username))
-        return None if hashes is None else CredentialHashes(**asdict(hashes))
+        return None if hashes is None else _copy(hashes, CredentialHashes)
+
+
+def _copy(row: Any, kind: type[V]) -> V:
+    """The call layer's type of the same fields: it may not import the record's."""
+    return kind(**{item.name: getattr(row, item.name) for item in fields(row)})

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 from sipserver.calls.ports import (
     MediaParameters,
     MediaSession,
-    MediaUnavailable,
     PlayOperation,
-    PromptFailed,
 )
 from sipserver.calls.session import CallSession
+from sipserver.mediapool.session_proxy import NoMedia
 from sipserver.sdp.description import SdpError, SessionDescription
 from sipserver.sdp.negotiate import (
     Answer,
@@ -23,7 +22,9 @@ from sipserver.sdp.negotiate import (
     make_offer,
     negotiate,
 )
+from twimlrunner.engine.interrupts import MediaLost
 from twimlrunner.engine.ports import CallEnded, Clip, Speech, VerbFailed
+from twimlrunner.speech.ports import PromptError
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class LiveCall:
         self._offer = offer
         self._sdp_version = 0
         self._own_offer: bytes | None = None
+        self._parameters: MediaParameters
 
     # --- CallControl ------------------------------------------------------------------------
 
@@ -53,27 +55,30 @@ class LiveCall:
             session.media = await self.unless_over(
                 session.env.media.open(self._family(), self._on_media)
             )
-        except MediaUnavailable as error:
-            session.fail("media-unavailable", f"({error})")
+        except NoMedia as error:
+            session.notify(59913, "error", str(error))
+            session.interrupt(MediaLost("media-unavailable"))
             raise CallEnded from error
         self._answer(session.media)
         body = await self.unless_over(_value(session.acked))
         if self._own_offer is not None:
             self._take_answer(self._own_offer, body)
-        await self.unless_over(session.media.connect(self._parameters))
+        await self._connect(session.media)
         session.event("media", {"what": "connected", "codec": self._parameters.codec})
 
     async def play(self, clip: Clip) -> None:
         try:
             if isinstance(clip, Speech):
+                for issue in self._session.env.prompts.issues(clip):
+                    self._session.notify(issue.code, "warning", issue.message)
                 await self.unless_over(self._speak(clip))
             else:
-                verify = self._policy.verify_tls
+                verify = self._session.policy.verify_tls
                 path = await self.unless_over(
                     self._session.env.prompts.fetch(clip, verify_tls=verify)
                 )
                 await self.unless_over(self._finish(self._media.play([path])))
-        except PromptFailed as error:
+        except PromptError as error:
             url = "" if isinstance(clip, Speech) else clip.url
             raise VerbFailed(error.code, error.message, url) from error
 
@@ -124,10 +129,18 @@ class LiveCall:
     async def _reconnect(self, media: MediaSession, answer: Answer) -> None:
         before = self._parameters.direction
         self._parameters = _parameters(answer)
-        await media.connect(self._parameters)
+        await self._connect(media)
         what = "resume" if answer.direction == "sendrecv" else "hold"
         if before != answer.direction:
             self._session.event("media", {"what": what, "direction": answer.direction})
+
+    async def _connect(self, media: MediaSession) -> None:
+        try:
+            await self.unless_over(media.connect(self._parameters))
+        except (NoMedia, ValueError) as error:
+            self._session.notify(59914, "error", str(error))
+            self._session.interrupt(MediaLost("media-lost"))
+            raise CallEnded from error
 
     # --- answering --------------------------------------------------------------------------
 
@@ -138,7 +151,8 @@ class LiveCall:
         else:
             answer = negotiate(self._offer, self._capabilities, self._local(media))
             if isinstance(answer, Refusal):  # intake tried it; only a change of code gets here
-                session.fail("no-common-codec", f"({answer.reason})")
+                session.notify(answer.code, "error", answer.reason)
+                session.interrupt(MediaLost("no-common-codec"))
                 raise CallEnded
             self._parameters = _parameters(answer)
             body = answer.sdp
@@ -151,7 +165,8 @@ class LiveCall:
         self._own_offer = None
         answer = accept_answer(offer, body)
         if isinstance(answer, Refusal):
-            self._session.fail("bad-sdp", f"(in the ACK: {answer.reason})")
+            self._session.notify(answer.code, "error", f"SDP answer in ACK: {answer.reason}")
+            self._session.interrupt(MediaLost("bad-sdp"))
             raise CallEnded
         self._parameters = _parameters(answer)
 
@@ -192,7 +207,7 @@ class LiveCall:
             operation.stop()
             raise
         if cause == "failed":
-            raise PromptFailed(12400, "The media worker could not play the prompt.")
+            raise PromptError(12400, "The media worker could not play the prompt.")
 
     async def _send_digits(self, digits: str) -> None:
         await self._media.send_digits(digits)
@@ -200,9 +215,9 @@ class LiveCall:
     def _on_media(self, event: str, data: dict[str, Any]) -> None:
         session = self._session
         if event == "lost":
-            session.fail("media-lost")
+            session.interrupt(MediaLost("media-lost"))
         elif event == "rtp_timeout":
-            session.fail("no-audio")
+            session.interrupt(MediaLost("no-audio"))
         elif event == "stats":
             session.media_stats = data
         elif event == "first_packet":
@@ -218,13 +233,6 @@ class LiveCall:
         return media
 
     @property
-    def _policy(self) -> Any:
-        facts = self._session.facts
-        if facts is None:
-            raise RuntimeError("no facts before intake")
-        return facts.policy
-
-    @property
     def _capabilities(self) -> Any:
         return self._session.env.settings.intake.capabilities
 
@@ -235,8 +243,9 @@ class LiveCall:
             work.close()
             raise CallEnded
         task = asyncio.ensure_future(work)
+        waiting: set[asyncio.Future[Any]] = {task, over}
         try:
-            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await _cancel(task)
             raise
@@ -265,5 +274,5 @@ def _parameters(answer: Answer) -> MediaParameters:
         dtmf_payload=answer.dtmf_payload,
         ptime_ms=answer.ptime_ms,
         direction=answer.direction,
+        rtcp_mux=answer.rtcp_mux,
     )
-

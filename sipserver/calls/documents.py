@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sipserver.calls.control import LiveCall
 from sipserver.calls.session import CallSession
+from sipserver.calls.termination import interrupt_cause, termination
 from twimlrunner.engine.ports import DocumentRequest, Fetched, FetchFailed, FetchResult
 from twimlrunner.twiml.content import interpret
 from twimlrunner.twiml.errors import TwimlError
@@ -13,8 +14,8 @@ STORED_TEXT = 16_384
 
 
 class LiveDocuments:
-    """A hang-up aborts the fetch under way (CallEnded). A request made *after* the end (a verb's
-    last report) still goes out, with the call's final status."""
+    """A hang-up aborts the fetch under way (CallEnded). A parting request (a verb's last report)
+    still goes out, with the call's final status."""
 
     def __init__(self, session: CallSession, call: LiveCall) -> None:
         self._session = session
@@ -25,22 +26,20 @@ class LiveDocuments:
         session.event(
             "webhook", {"url": request.url, "method": request.method, "reason": request.why}
         )
-        over = session.over.done()
-        status = session.over.result().status if over else session.status
+        status = session.status
+        if session.over.done():
+            status = termination(interrupt_cause(session.over.result())).status
         parameters = [*standard_parameters(session.call_facts(status)), *request.report]
-        facts = session.facts
-        if facts is None:
-            raise RuntimeError("no facts before intake")
         work = session.env.webhooks.fetch(
             call_sid=session.call_sid,
-            account_sid=facts.policy.account_sid,
+            account_sid=session.policy.account_sid,
             url=request.url,
             method=request.method,
             parameters=parameters,
             session=session.http_session,
-            verify_tls=facts.policy.verify_tls,
+            verify_tls=session.policy.verify_tls,
         )
-        reply = await (work if over else self._call.unless_over(work))
+        reply = await (work if request.parting else self._call.unless_over(work))
         session.http_session = reply.session
         if reply.error_code:
             return FetchFailed(reply.error_code, reply.error_message, request.url)

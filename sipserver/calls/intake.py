@@ -7,7 +7,7 @@ The order and the answers are sip-domain.md sections 2-4; the words an operator 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from sipserver.calls.admission import Limits, Load, Refuse, admit
@@ -87,15 +87,17 @@ async def examine(
     clock: Clock,
     load: Load,
     live_calls: dict[str, int],
+    local_host: str,
 ) -> IntakeResult:
-    """Run all stages. ``live_calls`` counts this node's calls by account and domain SID."""
+    """Run all stages. ``live_calls`` counts this node's calls by account and domain SID;
+    ``local_host`` is the address of ours that the INVITE came to."""
     request = invite.request
     refuse = admit(load, config.limits)
     if refuse is not None:
         return _not_now(refuse, invite)
     try:
         source = source_address(request, invite.flow.remote[0], config.trusted_proxies)
-        names = domain_names(request, config.own_hosts)
+        names = domain_names(request, {*config.own_hosts, local_host})
     except RemoteProtocolError as error:
         return Refused("protocol", str(error), source=invite.flow.remote[0])
     try:
@@ -105,49 +107,24 @@ async def examine(
         barred = _standing(policy, invite) or _limits(policy, live_calls)
         if barred:
             return Refused(*barred, policy=policy, source=str(source))
-        access_list = ""
-        if policy.has_acl:
-            found = _access_list(policy, source)
-            if found is None:
-                detail = f"({source} on domain {policy.domain_name})"
-                return Refused(
-                    "source-not-allowed", detail, policy, str(source), drop=policy.drop_unlisted
-                )
-            access_list = found
-        username = ""
-        if policy.has_credentials:
-            checked = await _credentials(request, policy, config, directory, clock)
-            if isinstance(checked, Challenged):
-                return checked
-            if isinstance(checked, Refused):
-                return _from(checked, source)
-            username = checked
+        passed = await _authenticate(request, policy, source, config, directory, clock)
     except DirectoryUnavailable as error:
         return Refused("database-unavailable", str(error), source=str(source), retry_after=10)
+    if not isinstance(passed, _Passed):
+        return passed
     try:
-        if policy.match_from_user and username and _from_user(request) != username:
-            return Refused("user-mismatch", "", policy, str(source), username)
+        if policy.match_from_user and passed.username not in ("", _from_user(request)):
+            return Refused("user-mismatch", "", policy, str(source), passed.username)
         offer = _offer(request, policy, config.capabilities)
     except RemoteProtocolError as error:
-        return Refused("protocol", str(error), policy, str(source), username)
+        return Refused("protocol", str(error), policy, str(source), passed.username)
     if isinstance(offer, Refused):
-        return _from(offer, source, username)
-    return Accepted(policy, addressed, str(source), username, access_list, offer)
+        return replace(offer, source=str(source), username=passed.username)
+    return Accepted(policy, addressed, str(source), passed.username, passed.access_list, offer)
 
 
 def _not_now(refuse: Refuse, invite: IncomingInvite) -> Refused:
     return Refused(refuse.cause, source=invite.flow.remote[0], retry_after=refuse.retry_after)
-
-
-def _from(refused: Refused, source: IPv4Address | IPv6Address, username: str = "") -> Refused:
-    return Refused(
-        refused.cause,
-        refused.detail,
-        refused.policy,
-        str(source),
-        refused.username or username,
-        refused.retry_after,
-    )
 
 
 async def _find_domain(
@@ -185,6 +162,38 @@ def _access_list(policy: DomainPolicy, source: IPv4Address | IPv6Address) -> str
         if source in network:
             return name
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    access_list: str
+    username: str
+
+
+async def _authenticate(
+    request: Request,
+    policy: DomainPolicy,
+    source: IPv4Address | IPv6Address,
+    config: IntakeConfig,
+    directory: Directory,
+    clock: Clock,
+) -> _Passed | Challenged | Refused:
+    """Both are enforced when both are mapped; the address first (sip-domain.md section 2)."""
+    access_list = ""
+    if policy.has_acl:
+        found = _access_list(policy, source)
+        if found is None:
+            detail = f"({source} on domain {policy.domain_name})"
+            return Refused(
+                "source-not-allowed", detail, policy, str(source), drop=policy.drop_unlisted
+            )
+        access_list = found
+    if not policy.has_credentials:
+        return _Passed(access_list, "")
+    checked = await _credentials(request, policy, config, directory, clock)
+    if isinstance(checked, Refused):
+        return replace(checked, source=str(source))
+    return checked if isinstance(checked, Challenged) else _Passed(access_list, checked)
 
 
 async def _credentials(

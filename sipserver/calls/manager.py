@@ -11,7 +11,6 @@ from typing import Any
 from sipserver.calls.admission import Load, RefusalBudget
 from sipserver.calls.session import CallSession, EarlyFact, Environment
 from sipserver.calls.supervisor import run_call
-from sipserver.calls.termination import Termination, termination
 from sipserver.sip.events import (
     Acknowledged,
     Cancelled,
@@ -25,6 +24,9 @@ from sipserver.sip.events import (
     SipEvent,
 )
 from sipserver.sip.message import Request
+from twimlrunner.engine.interrupts import Cancelled as CallerCancelled
+from twimlrunner.engine.interrupts import NodeDraining, RemoteHangup
+from twimlrunner.engine.ports import CallEnded
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 CHALLENGE_SECONDS = 32.0
 _CHALLENGES_LIMIT = 2000
 
+# Ended.cause of the engine to a cause of calls.termination; ``local`` is our own BYE.
 _ENDINGS = {
     "bye": "caller-hangup",
     "ack-timeout": "ack-timeout",
@@ -51,7 +54,7 @@ class _LiveEntry:
         self.side_tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_until_ended(work))
         self.side_tasks.add(task)
         task.add_done_callback(self.side_tasks.discard)
 
@@ -67,6 +70,7 @@ class CallManager:
         self.live: dict[str, int] = {}
         self.refusals = RefusalBudget()
         self.draining = False
+        self._hurry = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -88,10 +92,9 @@ class CallManager:
         match event:
             case IncomingInvite():
                 self._start(event)
-            case IncomingRequest():
+            case IncomingRequest() | InDialogRequest():
+                # The engine refuses what is not in Allow; this is for what slips through.
                 self._env.sip.respond(event.transaction, 405)
-            case InDialogRequest():
-                self._in_dialog(event)
             case RequestRefused():
                 self.counts[f"refused-{event.status}"] += 1
             case _:
@@ -106,7 +109,7 @@ class CallManager:
                 session.trace(event)
             case Cancelled():
                 session.final_response_sent = True
-                session.end(termination("canceled"))
+                session.interrupt(CallerCancelled())
             case Acknowledged():
                 if not session.acked.done():
                     session.acked.set_result(event.body)
@@ -121,11 +124,7 @@ class CallManager:
                 cause = _ENDINGS.get(event.cause)
                 if cause is not None:
                     session.dialog_over = True
-                    session.end(termination(cause))
-
-    def _in_dialog(self, event: InDialogRequest) -> None:
-        """INFO, REFER and the like: their verbs come later; until then a clear 'no'."""
-        self._env.sip.respond(event.transaction, 405)
+                    session.interrupt(RemoteHangup(cause))
 
     # --- life of calls ----------------------------------------------------------------------
 
@@ -182,20 +181,30 @@ class CallManager:
     async def drain(self, seconds: float) -> None:
         """No new calls; wait for those that run, at most ``seconds``; then end the rest."""
         self.draining = True
-        tasks = [entry.task for entry in self._calls.values() if entry.task is not None]
+        tasks = {entry.task for entry in self._calls.values() if entry.task is not None}
         if tasks and seconds > 0:
-            await asyncio.wait(tasks, timeout=seconds)
-        await self.stop(termination("node-stopped"))
-
-    async def stop(self, ending: Termination) -> None:
-        self.draining = True
-        for entry in list(self._calls.values()):
-            entry.session.end(ending)
-        tasks = [entry.task for entry in self._calls.values() if entry.task is not None]
+            hurry = asyncio.create_task(self._hurry.wait())
+            idle = asyncio.create_task(asyncio.wait(tasks))
+            await asyncio.wait({hurry, idle}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            idle.cancel()
+        for entry in self._calls.values():
+            entry.session.interrupt(NodeDraining())
         if tasks:
             settings = self._env.settings
             bound = settings.parting_seconds + settings.cleanup_seconds + 1.0
             await asyncio.wait(tasks, timeout=bound)
+
+    def hurry(self) -> None:
+        """End the draining now."""
+        self._hurry.set()
+
+
+async def _until_ended(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except CallEnded:
+        pass  # the offer came too late
 
 
 def _dialog_key(request: Request) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """What the call layer needs from the world: Protocols and closed unions. Pure.
 
-Implemented in ``sipserver.adapters`` (Django, bus), ``sipserver.mediapool`` and
+Implemented in ``sipserver.adapters`` (Django, bus), ``sipserver.net``, ``sipserver.mediapool`` and
 ``twimlrunner.speech.client``; by fakes in tests.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sipdomains.contracts import FetchReply, LogRecord
 from sipserver.sip.events import Flow
 from twimlrunner.engine.ports import AudioUrl, Speech
+from twimlrunner.speech.ports import SpeechIssue
 
 # --- directory ------------------------------------------------------------------------------
 
@@ -112,28 +113,20 @@ class WebhookGateway(Protocol):
 # --- prompts --------------------------------------------------------------------------------
 
 
-class PromptFailed(Exception):
-    """Audio could not be had: ``code`` and ``message`` from errors.md (11200, 13420 …)."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
 class Prompts(Protocol):
+    """``twimlrunner.speech.client.PromptService``. Failures are its ``PromptError``."""
+
+    def issues(self, speech: Speech) -> Sequence[SpeechIssue]:
+        """Warnings about a Say: unknown voice, language, too long …"""
+
     def speak(self, speech: Speech) -> AsyncIterator[str]:
-        """Paths of 8 kHz mono 16-bit WAV files, in order, as they become ready. PromptFailed."""
+        """Paths of 8 kHz mono 16-bit WAV files, in order, as they become ready."""
 
     async def fetch(self, audio: AudioUrl, *, verify_tls: bool) -> str:
-        """Path of the converted file. Raises PromptFailed."""
+        """Path of the converted file."""
 
 
 # --- media ----------------------------------------------------------------------------------
-
-
-class MediaUnavailable(Exception):
-    """No media worker or no port free: answer 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +140,7 @@ class MediaParameters:
     dtmf_payload: int | None
     ptime_ms: int
     direction: str
+    rtcp_mux: bool
 
 
 class PlayOperation(Protocol):
@@ -162,12 +156,13 @@ class PlayOperation(Protocol):
 
 
 class MediaSession(Protocol):
-    """One leg's RTP in a media worker."""
+    """One leg's RTP in a media worker (``sipserver.mediapool.session_proxy``)."""
 
     @property
     def port(self) -> int: ...
 
-    async def connect(self, parameters: MediaParameters) -> None: ...
+    async def connect(self, parameters: MediaParameters) -> None:
+        """Raises NoMedia when the worker is gone, ValueError when it cannot do that."""
 
     def play(self, files: Sequence[str], *, more: bool = False) -> PlayOperation: ...
 
@@ -184,7 +179,7 @@ MediaListener = Callable[[str, dict[str, Any]], None]
 
 class Media(Protocol):
     async def open(self, family: str, listener: MediaListener) -> MediaSession:
-        """Bind a port (``family`` ip4 or ip6). Raises MediaUnavailable."""
+        """Bind a port (``family`` ip4 or ip6). Raises NoMedia."""
 
 
 # --- signalling -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sipdomains.contracts import (
@@ -25,11 +25,13 @@ from sipserver.calls.ports import (
     SipPort,
     WebhookGateway,
 )
-from sipserver.calls.termination import CAUSES, Termination, termination
+from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
 from sipserver.sip.events import IncomingInvite, MessageTraced
 from sipserver.sip.message import Request
-from twimlrunner.webhooks.request import CallFacts
+from twimlrunner.engine.interrupts import Interrupt, Over
+from twimlrunner.engine.scopes import InterruptSignal
+from twimlrunner.webhooks.request import CallFacts, header_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,6 @@ class Facts:
     addressed: str
     source: str
     username: str
-    headers: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,21 @@ class EarlyFact:
 class CallSession:
     """One inbound call leg.
 
-    ``over`` is a level, not an edge: it resolves with the cause once the peer (or the media, or
-    the node) is gone, and whoever looks later still sees it. ``acked`` resolves with the body of
-    the ACK to our 2xx.
+    ``signal`` holds what shall end or replace the program. ``over`` resolves with the first *fact*
+    among it (peer or media gone): a level, not an edge, so whoever looks later still sees it.
+    ``acked`` resolves with the body of the ACK to our 2xx.
     """
 
     def __init__(self, env: Environment, invite: IncomingInvite) -> None:
         loop = asyncio.get_running_loop()
         self.env = env
         self.call_sid = env.new_call_sid()
+        self.invite = invite
         self.usage = invite.usage
         self.request: Request = invite.request
         self.flow = invite.flow
-        self.over: asyncio.Future[Termination] = loop.create_future()
+        self.signal = InterruptSignal()
+        self.over: asyncio.Future[Over] = loop.create_future()
         self.acked: asyncio.Future[bytes] = loop.create_future()
         self.facts: Facts | None = None
         self.media: MediaSession | None = None
@@ -123,14 +126,20 @@ class CallSession:
     def answered(self) -> bool:
         return self.answered_at is not None
 
-    def end(self, ending: Termination) -> None:
-        """The call is over for a reason outside the program. The first reason stays."""
-        if not self.over.done():
-            self.over.set_result(ending)
-            self.event("interrupt", {"what": ending.cause})
+    @property
+    def policy(self) -> DomainPolicy:
+        """Of the domain. Only after intake has accepted the call."""
+        if self.facts is None:
+            raise RuntimeError("no facts before intake")
+        return self.facts.policy
 
-    def fail(self, cause: str, detail: str = "") -> None:
-        self.end(termination(cause, detail))
+    def interrupt(self, what: Interrupt) -> None:
+        """Store it; whoever waits wakes up. Merge rules: twimlrunner.engine.interrupts."""
+        if not self.signal.put(what):
+            return
+        self.event("interrupt", {"what": interrupt_cause(what)})
+        if isinstance(what, Over) and not self.over.done():
+            self.over.set_result(what)
 
     # --- the log ----------------------------------------------------------------------------
 
@@ -149,9 +158,7 @@ class CallSession:
 
     def early_messages(self) -> list[EarlyFact]:
         """The SIP messages seen so far of a call that has no row."""
-        return [
-            fact for fact in self._early if isinstance(fact, EarlyFact) and fact.kind == "sip"
-        ]
+        return [fact for fact in self._early if isinstance(fact, EarlyFact) and fact.kind == "sip"]
 
     def adopt(self, facts: Sequence[EarlyFact]) -> None:
         """Messages of the challenged INVITE before this one belong to this call's ladder."""
@@ -202,7 +209,7 @@ class CallSession:
                 "source_port": self.flow.remote[1],
                 "transport": self.flow.transport,
                 "user_agent": (request.headers.get("User-Agent") or "")[:255],
-                "headers": list(facts.headers) if facts else [],
+                "headers": self._shown_headers(),
             },
         )
 
@@ -269,6 +276,15 @@ class CallSession:
             sip_domain_sid=facts.policy.domain_sid,
             sip_username=facts.username or None,
             sip_call_id=request.call_id,
-            sip_source_ip=facts.source,
-            sip_headers=tuple(facts.headers),
+            source_ip=facts.source,
+            headers=tuple(request.headers.items()),
+            extra_headers=facts.policy.extra_headers,
         )
+
+    def _shown_headers(self) -> list[tuple[str, str]]:
+        extra = self.facts.policy.extra_headers if self.facts else ()
+        prefix = len("SipHeader_")
+        return [
+            (name[prefix:], value)
+            for name, value in header_parameters(self.request.headers.items(), extra)
+        ]

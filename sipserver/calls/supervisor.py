@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, assert_never
 
 from sipserver.calls.admission import Load, RefusalBudget
 from sipserver.calls.control import LiveCall
@@ -17,18 +18,20 @@ from sipserver.calls.intake import Accepted, Challenged, Refused, examine
 from sipserver.calls.ports import LogUnavailable
 from sipserver.calls.programlog import SessionProgramLog
 from sipserver.calls.session import CallSession, Facts
-from sipserver.calls.termination import Termination, termination
+from sipserver.calls.termination import Termination, interrupt_cause, termination
 from sipserver.sip.build import warning_value
-from twimlrunner.engine.outcomes import (
+from twimlrunner.engine.interrupts import Over, Redirected, TimeLimit
+from twimlrunner.engine.ports import CallEnded, DocumentRequest, Speech, VerbFailed
+from twimlrunner.engine.runner import (
     ApplicationError,
     Completed,
     HungUp,
     ProgramEnd,
     Rejected,
+    run_program,
 )
-from twimlrunner.engine.ports import CallEnded, DocumentRequest, Speech, VerbFailed
-from twimlrunner.engine.runner import run_program
-from twimlrunner.webhooks.request import application_headers
+from twimlrunner.twiml.document import Document
+from twimlrunner.verbs.registry import HANDLERS
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +55,13 @@ async def run_call(session: CallSession, office: Office) -> None:
     """From the INVITE to the closed row. Never raises for what the peer or the application does."""
     env = session.env
     found = await examine(
-        _invite_of(session),
+        session.invite,
         config=env.settings.intake,
         directory=env.directory,
         clock=env.clock,
         load=office.load(),
         live_calls=office.live,
+        local_host=env.sip.local_host(session.flow),
     )
     if isinstance(found, Challenged):
         office.remember_challenge(session)
@@ -96,12 +100,11 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
         accepted.addressed,
         accepted.source,
         accepted.username,
-        application_headers(session.request.headers.items(), policy.extra_headers),
     )
     session.event("accepted", {"username": accepted.username, "acl": accepted.access_list})
     if session.over.done():  # CANCEL came while we looked things up
         session.open_late()
-        session.close(session.over.result())
+        session.close(termination(interrupt_cause(session.over.result())))
         return
     try:
         await session.open()
@@ -124,58 +127,79 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
 
 
 async def _conduct(session: CallSession, accepted: Accepted) -> Termination:
-    """Ring, run the program until it or the call ends, and choose the ending."""
+    """Ring, run programs until one ends by itself or the call is over, and choose the ending."""
     env, policy = session.env, accepted.policy
-    if not session.over.done():
-        env.sip.ring(session.usage)
-        session.event("ringing")
+    env.sip.ring(session.usage)
+    session.event("ringing")
     call = LiveCall(session, accepted.offer)
     session.on_offer = call.on_offer
     session.on_late_answer = call.on_late_answer
     limit = asyncio.get_running_loop().call_later(
-        policy.max_call_seconds, session.fail, "max-duration"
+        policy.max_call_seconds, session.interrupt, TimeLimit()
     )
-    program = asyncio.create_task(_program(session, call))
+    first: DocumentRequest | Document | None = None
+    if policy.voice_url:
+        first = DocumentRequest(policy.voice_url, policy.voice_method, "voice-url")
     try:
-        await asyncio.wait({program, session.over}, return_when=asyncio.FIRST_COMPLETED)
-        if not program.done():
-            # A verb may owe its last report; the rest unwinds at once by CallEnded.
-            await asyncio.wait({program}, timeout=env.settings.parting_seconds)
+        while True:
+            ending = await _run_interruptibly(session, _program(session, call, first))
+            redirect = session.signal.take_redirect()
+            if redirect is None:
+                return ending
+            first = redirect.first
     finally:
         limit.cancel()
+
+
+async def _run_interruptibly(
+    session: CallSession, work: Coroutine[Any, Any, Termination]
+) -> Termination:
+    """Run a program beside the interrupts (architecture, choice 5). Its own ending, unless one
+    came: a fact lets verbs report for a moment, a decision stops them at once."""
+    settings = session.env.settings
+    program = asyncio.create_task(work)
+    interrupted = asyncio.create_task(session.signal.wait())
+    try:
+        await asyncio.wait({program, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        if isinstance(session.signal.pending, Over):
+            await asyncio.wait({program}, timeout=settings.parting_seconds)
+    finally:
+        interrupted.cancel()
         if not program.done():
             program.cancel()
-            await asyncio.wait({program}, timeout=env.settings.cleanup_seconds)
+            await asyncio.wait({program}, timeout=settings.cleanup_seconds)
+    pending = session.signal.pending
+    if pending is not None and not isinstance(pending, Redirected):
+        ending = termination(interrupt_cause(pending))
+    elif program.cancelled() or not program.done():
+        ending = termination("internal-error")
+    else:
+        return program.result()
     if program.done() and not program.cancelled() and program.exception() is not None:
         log.error("call %s: program failed", session.call_sid, exc_info=program.exception())
-        if not session.over.done():
-            return termination("internal-error")
-    if session.over.done():
-        return session.over.result()
-    return program.result()
+    return ending
 
 
-async def _program(session: CallSession, call: LiveCall) -> Termination:
-    facts = session.facts
-    if facts is None:
-        raise RuntimeError("no facts before intake")
-    policy = facts.policy
-    fallback = (
-        (policy.voice_fallback_url, policy.voice_fallback_method)
-        if policy.voice_fallback_url
-        else None
-    )
+async def _program(
+    session: CallSession, call: LiveCall, first: DocumentRequest | Document | None
+) -> Termination:
+    policy = session.policy
     end: ProgramEnd
-    if not policy.voice_url:
-        session.notify(11100, "error", "The domain has no voice URL: nobody knows what to do.")
-        end = ApplicationError(11100, "The domain has no voice URL.")
+    if first is None:
+        message = "The domain has no voice URL: nobody says what to do with its calls."
+        session.notify(11100, "error", message)
+        end = ApplicationError(11100, message)
     else:
         end = await run_program(
-            DocumentRequest(policy.voice_url, policy.voice_method, "voice-url"),
+            first,
+            handlers=HANDLERS,
             call=call,
             documents=LiveDocuments(session, call),
             log=SessionProgramLog(session),
-            fallback=fallback,
+            clock=session.env.clock.monotonic,
+            fallback=(policy.voice_fallback_url, policy.voice_fallback_method)
+            if policy.voice_fallback_url
+            else None,
         )
     match end:
         case Completed():
@@ -186,13 +210,14 @@ async def _program(session: CallSession, call: LiveCall) -> Termination:
             return termination("reject-busy" if status == 486 else "reject")
         case ApplicationError():
             return await _apologise(session, call, end)
+        case _:
+            assert_never(end)
 
 
 async def _apologise(session: CallSession, call: LiveCall, error: ApplicationError) -> Termination:
     """sip-domain.md section 4: an announcement, then hang-up; or 503 if the domain wants that."""
-    facts = session.facts
     detail = f"({error.code}: {error.message})"
-    if facts is not None and facts.policy.fail_with_503 and not session.answered:
+    if session.policy.fail_with_503 and not session.answered:
         return termination("application-error-503", detail)
     try:
         async with asyncio.timeout(session.env.settings.apology_seconds):

@@ -1,11 +1,22 @@
 """Why a call ended: one bounded table from cause to call status, SIP answer, log code and blame.
 
-Rows follow sip-domain.md section 4 (answers) and errors.md sections 1 and 7 (codes; 599xx are ours).
+Rows follow sip-domain.md section 4 (answers) and errors.md sections 1, 7 (codes; 599xx are ours).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
+
+from twimlrunner.engine.interrupts import (
+    Cancelled,
+    Interrupt,
+    MediaLost,
+    NodeDraining,
+    Redirected,
+    RemoteHangup,
+    TimeLimit,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,8 @@ CAUSES: dict[str, Cause] = {
         "mapped to it.",
     ),
     "source-not-allowed": _refusal(
-        403, 32201, "operator", "The source address is in none of the domain's IP access control lists."
+        403, 32201, "operator",
+        "The source address is in none of the domain's IP access control lists.",
     ),
     "bad-credentials": _refusal(403, 32202, "caller", "Wrong user name or password."),
     "user-mismatch": _refusal(
@@ -57,7 +69,9 @@ CAUSES: dict[str, Cause] = {
     "concurrency-limit": _refusal(503, 10004, "operator", "The concurrent-call limit is reached."),
     "tls-required": _refusal(403, 32209, "caller", "The domain is secure: it takes TLS only."),
     "srtp-required": _refusal(488, 32208, "caller", "The domain is secure: it takes SRTP only."),
-    "srtp-refused": _refusal(488, 32207, "caller", "The domain is not secure: SRTP is not accepted."),
+    "srtp-refused": _refusal(
+        488, 32207, "caller", "The domain is not secure: SRTP is not accepted."
+    ),
     "no-common-codec": _refusal(
         488, 32102, "caller", "The caller offers no codec that we speak (PCMU, PCMA)."
     ),
@@ -68,7 +82,8 @@ CAUSES: dict[str, Cause] = {
     "draining": _refusal(503, 59910, "server", "The node is shutting down."),
     "overloaded": _refusal(503, 59911, "server", "The node is overloaded."),
     "database-unavailable": _refusal(
-        503, 59912, "server", "The database does not answer: no call is taken that cannot be logged."
+        503, 59912, "server",
+        "The database does not answer: no call is taken that cannot be logged.",
     ),
     "media-unavailable": _refusal(503, 59913, "server", "No media worker or RTP port is free."),
     # failures on the way
@@ -126,3 +141,20 @@ def termination(cause: str, detail: str = "", sip_status: int | None = None) -> 
     row = CAUSES[cause]
     reason = f"{row.text} {detail}" if detail else row.text
     return Termination(cause, reason, row.sip_status if sip_status is None else sip_status)
+
+
+def interrupt_cause(what: Interrupt) -> str:
+    """The slug of what ended the program; ``redirected`` is the one that ends no call."""
+    match what:
+        case RemoteHangup(cause=cause) | MediaLost(cause=cause):
+            return cause
+        case Cancelled():
+            return "canceled"
+        case TimeLimit():
+            return "max-duration"
+        case NodeDraining():
+            return "node-stopped"
+        case Redirected():
+            return "redirected"
+        case _:
+            assert_never(what)

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 _PROBE_CACHE_LIMIT = 4096
+_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+_ANYWHERE = "192.0.2.1"  # documentation address: only asks for the default route
 
 
 class AddressBook:
@@ -32,10 +34,13 @@ class AddressBook:
         self._probed: dict[str, str] = {}
 
     def host_for(self, flow: Flow) -> str:
-        local, remote = flow.local[0], flow.remote[0]
-        if self._external and not ipaddress.ip_address(remote.partition("%")[0]).is_loopback:
+        """Also for a flow that does not exist yet (local address empty, remote perhaps a name)."""
+        local, remote = flow.local[0], literal(flow.remote[0].partition("%")[0])
+        if remote is None:
+            return self._external or self._probe(_ANYWHERE)
+        if self._external and not ipaddress.ip_address(remote).is_loopback:
             return self._external
-        if local not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        if local not in _WILDCARDS:
             return local
         return self._probe(remote)
 
@@ -180,6 +185,22 @@ class SipEndpoint:
                 return True
         return False
 
+    async def flow_to(self, transport: str, host: str, port: int) -> Flow:
+        """A flow to a peer nobody has heard from yet; TCP connects. Raises OSError."""
+        failure: OSError = OSError(f"no address of ours can reach {host}")
+        for address in await self._resolver.addresses(host):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            if transport == "udp":
+                for listener in self._udp:
+                    if listener.family == family:
+                        return Flow("udp", listener.local, (address, port))
+                continue
+            try:
+                return await self._tcp.connect(address, port, CONNECT_SECONDS)
+            except OSError as error:
+                failure = error
+        raise failure
+
     async def _send_to_target(self, data: bytes, transport: str, host: str, port: int) -> None:
         """First address that takes it. A failure is left to the transaction's timer."""
         try:
@@ -200,3 +221,5 @@ class SipEndpoint:
             log.warning("no address for %s: %s", host, error)
         else:
             log.warning("%s %s:%d cannot be reached", transport, host, port)
+        self._engine.target_failed((transport, host, port), self._loop.time())
+        self.flush()

@@ -1,0 +1,105 @@
+"""What ``runsipserver --embedded`` adds to the node: database, demo, web pages, webhook worker.
+
+Composition for the one-command default; production starts the same parts as processes of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+
+from sipdomains.celery import EmbeddedWorker
+from sipdomains.services.bootstrap import Demo, bootstrap_demo
+
+log = logging.getLogger(__name__)
+
+WEB_START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+
+Say = Callable[[str], object]
+
+
+class EmbeddedServices:
+    """``prepare`` (synchronous) before the loop runs, then ``start``, ``announce``, ``stop``."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._demo: Demo | None = None
+        self._worker = EmbeddedWorker()
+        self._web = _WebThread(settings.WEB_LISTEN)
+
+    def prepare(self) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        self._demo = bootstrap_demo()
+
+    def start(self) -> None:
+        """Raises OSError when the web address is taken."""
+        self._worker.start()
+        self._web.start()
+
+    def announce(self, listening: Sequence[tuple[str, str, int]]) -> None:
+        """What to dial, as whom, and where to read about it."""
+        demo = self._demo
+        if demo is None:
+            return
+        self._say("")
+        for transport, host, port in listening:
+            shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+            self._say(f"  dial      sip:demo@{shown}:{port};transport={transport}")
+        self._say(f"  user      {demo.username}   password  {demo.password}")
+        self._say(f"  call log  http://{settings.WEB_LISTEN}/calls/")
+        password = (
+            f"   password  {demo.admin_password}   (shown once)" if demo.admin_password else ""
+        )
+        self._say(f"  admin     http://{settings.WEB_LISTEN}/admin/")
+        self._say(f"  user      {demo.admin_username}{password}")
+        self._say("")
+
+    def stop(self) -> None:
+        self._web.stop()
+        self._worker.stop()
+
+
+class _WebThread:
+    """uvicorn on a thread and loop of its own, so that no page makes the SIP loop wait."""
+
+    def __init__(self, listen: str) -> None:
+        host, _, port = listen.rpartition(":")
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                "sipdomains.asgi:application",
+                host=host.strip("[]"),
+                port=int(port),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        self._thread.start()
+        # uvicorn has no readiness callback: `started` is its documented flag.
+        for _ in range(int(WEB_START_SECONDS * 50)):
+            if self._server.started or self._ended.wait(0.02):
+                break
+        if not self._server.started:
+            raise OSError(f"the web server could not start on {settings.WEB_LISTEN}")
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except SystemExit:
+            log.error("the web server gave up (address in use?)")
+        finally:
+            self._ended.set()

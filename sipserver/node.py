@@ -1,0 +1,235 @@
+"""One SIP node: builds everything, starts it, drains and stops it. Composition only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import DatabaseError
+
+from sipdomains import sids
+from sipdomains.bus import Bus
+from sipdomains.services import calls as call_service
+from sipdomains.services import nodes as node_service
+from sipserver.adapters.calllog import CallLogWriter
+from sipserver.adapters.dbpool import DatabasePool
+from sipserver.adapters.directory import CachedDirectory
+from sipserver.adapters.nodebus import NodeBus
+from sipserver.adapters.webhook_gateway import CeleryWebhookGateway, PublishBatch
+from sipserver.calls.admission import Limits
+from sipserver.calls.intake import IntakeConfig
+from sipserver.calls.manager import CallManager
+from sipserver.calls.session import CallSettings, Environment
+from sipserver.config import SipServerConfig
+from sipserver.media.protocol import WorkerConfig
+from sipserver.mediapool.pool import MediaPool
+from sipserver.net.commands import SipCommands
+from sipserver.net.endpoint import AddressBook, SipEndpoint
+from sipserver.sip.engine import EngineConfig, SipEngine
+from sipserver.sip.events import Flow
+from twimlrunner.speech.client import PromptService
+from twimlrunner.speech.config import PromptConfig
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class RandomIds:
+    """Branches, tags and Call-IDs of the engine (RFC 3261 8.1.1.7 and 19.3)."""
+
+    def branch(self) -> str:
+        return "z9hG4bK" + secrets.token_hex(10)
+
+    def tag(self) -> str:
+        return secrets.token_hex(6)
+
+    def call_id(self) -> str:
+        return secrets.token_hex(16)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_call_sid() -> str:
+    return sids.make(sids.CALL, secrets.token_bytes(16))
+
+
+class Node:
+    """``start`` returns when calls can come in; ``stop`` drains. One per process."""
+
+    def __init__(self, config: SipServerConfig, bus: Bus, publish: PublishBatch) -> None:
+        self.boot_id = secrets.token_hex(8)
+        self._config = config
+        loop = asyncio.get_running_loop()
+        self._database = DatabasePool()
+        self._directory = CachedDirectory(self._database)
+        self._log = CallLogWriter(loop)
+        self._gateway = CeleryWebhookGateway(self.boot_id, bus, publish)
+        self._inbox = NodeBus(
+            bus,
+            self.boot_id,
+            on_reply=self._gateway.receive,
+            on_directory_changed=lambda _domain: self._directory.changed(),
+        )
+        self._media = MediaPool(_worker_config(config), workers=config.media_workers)
+        self._prompts = PromptService(_prompt_config(config))
+        self._addresses = AddressBook(config.external_address or None)
+        self._engine = SipEngine(self._engine_config(), RandomIds())
+        self._endpoint = SipEndpoint(self._engine, lambda events: self.calls.on_events(events))
+        self.calls = CallManager(
+            Environment(
+                settings=self._call_settings(),
+                sip=SipCommands(self._engine, self._endpoint, self._addresses),
+                directory=self._directory,
+                log=self._log,
+                webhooks=self._gateway,
+                prompts=self._prompts,
+                media=self._media,
+                clock=SystemClock(),
+                new_call_sid=new_call_sid,
+            )
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        # Set when this node was taken for dead (cut off from the database for too long): its calls
+        # are closed in the log, so it has to stop and start anew.
+        self.lease_lost = asyncio.Event()
+
+    @property
+    def listening(self) -> list[tuple[str, str, int]]:
+        return self._endpoint.listening
+
+    async def start(self) -> None:
+        """Raises OSError when an address cannot be bound, DatabaseError without a database."""
+        contact = ", ".join(f"{t}:{h}:{p}" for t, h, p in self._config.listen)
+        await self._database.run(lambda: node_service.register(self.boot_id, contact, now()))
+        self._log.start()
+        await self._media.start()
+        await self._prompts.start()
+        await self._inbox.start()
+        await self._directory.poll()
+        for listen in self._config.listen:
+            await self._endpoint.listen(*listen)
+        self._tasks = [
+            asyncio.create_task(self._directory.poll_forever(), name="directory-poll"),
+            asyncio.create_task(self._beat(), name="heartbeat"),
+        ]
+
+    async def stop(self, drain_seconds: float | None = None) -> None:
+        """Refuse new calls, let calls end for a while, hang up the rest, write everything down."""
+        seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
+        self._engine.draining = True
+        await self.calls.drain(seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._inbox.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self._gateway.close)
+        self._endpoint.close()
+        await self._prompts.stop()
+        await self._media.stop()
+        await self._log.stop(STOP_SECONDS)
+        try:
+            await self._database.run(lambda: node_service.stop(self.boot_id, now()))
+        except DatabaseError as error:
+            log.warning("the node's row could not be closed: %s", error)
+        self._database.close()
+
+    def hurry(self) -> None:
+        """Cut a ``stop`` under way short: running calls are hung up now."""
+        self.calls.hurry()
+
+    async def _beat(self) -> None:
+        """Renew the lease; close the calls of nodes that stopped renewing theirs."""
+        while not self.lease_lost.is_set():
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                if not await self._database.run(self._beat_once):
+                    self.lease_lost.set()
+            except DatabaseError as error:
+                log.warning("heartbeat: %s", error)
+
+    def _beat_once(self) -> bool:
+        alive = node_service.heartbeat(self.boot_id, now(), draining=self.calls.draining)
+        call_service.close_orphans(now())
+        return alive
+
+    # --- pieces of configuration --------------------------------------------------------------
+
+    def _engine_config(self) -> EngineConfig:
+        return EngineConfig(
+            user_agent=self._config.user_agent,
+            contact_for=self._contact_for,
+            sent_by=self._sent_by,
+            allow=("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"),
+        )
+
+    def _contact_for(self, flow: Flow, user: str) -> str:
+        host, port = self._sent_by(flow)
+        name = f"{user}@" if user else ""
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        return f"sip:{name}{_bracketed(host)}:{port}{transport}"
+
+    def _sent_by(self, flow: Flow) -> tuple[str, int]:
+        port = flow.local[1]
+        if not port:  # a flow that does not exist yet: our listening port of that transport
+            port = next((p for t, _, p in self.listening if t == flow.transport), 5060)
+        return self._addresses.host_for(flow), port
+
+    def _call_settings(self) -> CallSettings:
+        config = self._config
+        own = {listen.host for listen in config.listen} | {"localhost", config.external_address}
+        return CallSettings(
+            node=self.boot_id,
+            user_agent=config.user_agent,
+            intake=IntakeConfig(
+                realm=config.realm,
+                nonce_secret=config.nonce_secret,
+                nonce_seconds=config.nonce_seconds,
+                trusted_proxies=config.trusted_proxies,
+                own_hosts=frozenset(host for host in own if host),
+                limits=Limits(max_calls=config.max_calls),
+            ),
+        )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _worker_config(config: SipServerConfig) -> WorkerConfig:
+    low, high = config.rtp_ports
+    bind = {}
+    if config.rtp_bind:
+        own, other = (
+            ("bind_ip6", "bind_ip4") if ":" in config.rtp_bind else ("bind_ip4", "bind_ip6")
+        )
+        bind = {own: config.rtp_bind, other: ""}
+    return WorkerConfig(
+        port_min=low, port_max=high, rtp_timeout_s=config.rtp_silence_seconds, **bind
+    )
+
+
+def _prompt_config(config: SipServerConfig) -> PromptConfig:
+    return PromptConfig(
+        folder=str(config.audio_cache),
+        allow_private=config.egress_allow_private,
+        allow_loopback=config.egress_allow_loopback,
+        allow_networks=config.egress_allow_networks,
+        deny_networks=config.egress_deny_networks,
+    )

@@ -1,0 +1,186 @@
+"""Row by row: the table of sip-domain.md section 4 as far as it is decided before the webhook."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sipserver.sip import auth
+from sipserver.sip.events import MessageTraced
+from tests.fakes.calls import OFFER, POLICY, REALM, World, incoming
+
+CREDENTIALS = replace(POLICY, has_acl=False, acl_networks=(), has_credentials=True)
+BOTH = replace(POLICY, has_credentials=True)
+
+
+async def refused(world: World, **invite: Any) -> World:
+    world.events(incoming(**invite))
+    await world.ended()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("policy", "invite", "status", "cause", "code"),
+    [
+        (POLICY, {"uri": "sip:1@other.example.net"}, "404", "unknown-domain", 32200),
+        (
+            replace(POLICY, has_acl=False, acl_networks=()),
+            {}, "403", "no-auth-mapped", 32200,
+        ),
+        (POLICY, {"source": "198.51.100.7"}, "403", "source-not-allowed", 32201),
+        (replace(POLICY, account_active=False), {}, "403", "account-inactive", 10003),
+        (replace(POLICY, secure=True), {}, "403", "tls-required", 32209),
+        (
+            POLICY,
+            {"body": OFFER.replace("RTP/AVP", "RTP/SAVP")},
+            "488", "srtp-refused", 32207,
+        ),
+        (POLICY, {"body": OFFER.replace("0 8 101", "18")}, "488", "no-common-codec", 32102),
+        (POLICY, {"body": "this is no SDP"}, "400", "bad-sdp", 32102),
+    ],
+)  # fmt: skip
+async def test_refusals(
+    policy: Any, invite: dict[str, Any], status: str, cause: str, code: int
+) -> None:
+    world = await refused(World(policy), **invite)
+    assert world.ladder == [status, f"closed failed {cause}"]
+    names = dict(world.sip.headers[status])
+    assert names["X-Twilio-Error"].startswith(f"{code} ")
+    assert names["Warning"].startswith("399 ")
+    assert world.log.closed.error_code == code
+    assert world.log.notified() == [code]
+
+
+async def test_unlisted_source_may_be_dropped_in_silence() -> None:
+    world = await refused(World(replace(POLICY, drop_unlisted=True)), source="198.51.100.7")
+    assert world.ladder == ["drop", "closed failed source-not-allowed"]
+
+
+async def test_directory_down_is_503() -> None:
+    world = World()
+    world.directory.down = True
+    await refused(world)
+    assert world.ladder == ["503", "closed failed database-unavailable"]
+
+
+async def test_domain_concurrency_limit() -> None:
+    world = World(replace(POLICY, max_concurrent_calls=1))
+    world.webhooks.hold.add("http://app.example.net/voice")
+    world.events(incoming())
+    await world.ladder_has("fetch voice")
+    world.events(incoming(usage=2, call_id="call-2"))
+    await world.ended()
+    assert world.ladder[-2:] == ["503", "closed failed concurrency-limit"]
+
+
+async def challenge(world: World, usage: int = 1, **invite: Any) -> str:
+    world.events(incoming(usage=usage, **invite))
+    await world.ladder_has("407")
+    values = [value for name, value in world.sip.headers["407"] if name == "Proxy-Authenticate"]
+    return next(value for value in values if "MD5" in value)
+
+
+def authorization(challenge: str, user: str, password: str) -> str:
+    answer = auth.answer_challenge(
+        challenge,
+        username=user,
+        password=password,
+        method="INVITE",
+        uri="sip:100@pbx.example.net",
+        nonce_count=1,
+        cnonce="0a4f113b",
+    )
+    return f"Proxy-Authorization: {answer}"
+
+
+async def test_right_password_is_accepted_and_named() -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world), "alice", "Correct9HorseX")
+    world.events(incoming(usage=2, headers=[header]))
+    await world.ladder_has("fetch voice")
+    assert world.ladder[:4] == ["407", "row", "180", "fetch voice"]
+    assert world.webhooks.requests[0][2]["SipUsername"] == "alice"
+
+
+async def test_both_algorithms_are_offered_strongest_first() -> None:
+    world = World(CREDENTIALS)
+    await challenge(world)
+    values = [value for name, value in world.sip.headers["407"] if name == "Proxy-Authenticate"]
+    assert ["SHA-256" in value for value in values] == [True, False]
+    assert all(f'realm="{REALM}"' in value for value in values)
+
+
+@pytest.mark.parametrize("user", ["alice", "nobody"])
+async def test_wrong_password_and_unknown_user_look_the_same(user: str) -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world), user, "Wrong9HorseXX")
+    world.events(incoming(usage=2, headers=[header]))
+    await world.ended()
+    assert world.ladder == ["407", "403", "closed failed bad-credentials"]
+    assert world.log.notified() == [32202]
+
+
+async def test_expired_nonce_is_challenged_again_as_stale() -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world), "alice", "Correct9HorseX")
+    world.clock.now += 31
+    world.events(incoming(usage=2, headers=[header]))
+    await world.until(lambda: world.ladder == ["407", "407"])
+    assert all("stale=true" in value for name, value in world.sip.headers["407"])
+
+
+async def test_nonce_of_another_call_is_worth_nothing() -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world), "alice", "Correct9HorseX")
+    world.events(incoming(usage=2, call_id="other", headers=[header]))
+    await world.until(lambda: world.ladder == ["407", "407"])
+    assert not any("stale=true" in value for name, value in world.sip.headers["407"])
+
+
+async def test_access_list_and_credentials_are_both_enforced() -> None:
+    world = World(BOTH)
+    world.directory.users["alice"] = "Correct9HorseX"
+    await refused(world, source="198.51.100.7")
+    assert world.ladder == ["403", "closed failed source-not-allowed"]
+    world.ladder.clear()
+    await challenge(world, usage=2, call_id="call-2")
+    assert world.ladder == ["407"]
+
+
+async def test_from_user_must_match_when_the_domain_wants_it() -> None:
+    world = World(replace(CREDENTIALS, match_from_user=True))
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world, user="bob"), "alice", "Correct9HorseX")
+    world.events(incoming(usage=2, user="bob", headers=[header]))
+    await world.ended()
+    assert world.ladder[-1] == "closed failed user-mismatch"
+
+
+async def test_the_challenge_belongs_to_the_ladder_of_the_call() -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    first = incoming()
+    world.events(first, MessageTraced(1, False, b"INVITE sip:x SIP/2.0\r\n\r\n", first.flow))
+    await world.ladder_has("407")
+    [value] = [v for n, v in world.sip.headers["407"] if "MD5" in v]
+    second = incoming(usage=2, headers=[authorization(value, "alice", "Correct9HorseX")])
+    world.events(second, MessageTraced(2, False, b"INVITE sip:y SIP/2.0\r\n\r\n", second.flow))
+    await world.ladder_has("fetch voice")
+    texts = [event.data["text"] for event in world.log.events("sip")]
+    assert texts == ["INVITE sip:x SIP/2.0\r\n\r\n", "INVITE sip:y SIP/2.0\r\n\r\n"]
+
+
+async def test_refused_calls_of_one_source_do_not_flood_the_log() -> None:
+    world = World()
+    for number in range(40):
+        world.events(incoming(usage=number, call_id=f"c{number}", source="198.51.100.7"))
+    await world.until(lambda: world.ladder.count("403") == 40)
+    rows = [step for step in world.ladder if step.startswith("closed")]
+    assert len(rows) == 20
+    assert world.manager.refusals.suppressed == 20

@@ -213,15 +213,14 @@ def _bracketed(host: str) -> str:
 
 
 def _worker_config(config: SipServerConfig) -> WorkerConfig:
-    low, high = config.rtp_ports
-    bind = {}
-    if config.rtp_bind:
-        own, other = (
-            ("bind_ip6", "bind_ip4") if ":" in config.rtp_bind else ("bind_ip4", "bind_ip6")
-        )
-        bind = {own: config.rtp_bind, other: ""}
+    plain = WorkerConfig()
+    bind, ip6 = config.rtp_bind, ":" in config.rtp_bind
     return WorkerConfig(
-        port_min=low, port_max=high, rtp_timeout_s=config.rtp_silence_seconds, **bind
+        port_min=config.rtp_ports[0],
+        port_max=config.rtp_ports[1],
+        rtp_timeout_s=config.rtp_silence_seconds,
+        bind_ip4=("" if ip6 else bind) if bind else plain.bind_ip4,
+        bind_ip6=(bind if ip6 else "") if bind else plain.bind_ip6,
     )
 
 

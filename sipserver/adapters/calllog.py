@@ -85,15 +85,13 @@ class CallLogWriter:
 
     @property
     def backlog(self) -> tuple[int, float]:
-        since = self._writing_since
-        try:
-            oldest = self._queue[0][0]
-        except IndexError:
-            oldest = since
+        # Read without the lock: the writer may change both at any time, which does no harm here.
+        oldest = self._writing_since
         if oldest is None:
-            return 0, 0.0
-        if since is not None:
-            oldest = min(since, oldest)
+            try:
+                oldest = self._queue[0][0]
+            except IndexError:
+                return 0, 0.0
         return self._records, time.monotonic() - oldest
 
     async def _commit(self, record: LogRecord | None) -> None:
@@ -143,7 +141,7 @@ class CallLogWriter:
             if self._queue and not self._urgent and not self._stopping:
                 self._wake.wait_for(lambda: self._urgent or self._stopping, LINGER_SECONDS)
             self._urgent = False
-            batch = []
+            batch: list[LogRecord | _Waiter] = []
             if self._queue:
                 self._writing_since = self._queue[0][0]
             while self._queue and len(batch) < BATCH_RECORDS:

@@ -47,6 +47,7 @@ class MediaPool:
         self._last_session = 0
         self._backoff = [0.0] * count
         self._restarts: set[asyncio.Task[None]] = set()
+        self._dead: set[WorkerHandle] = set()  # not yet reaped
         self._stopping = False
         self.restarts = 0
 
@@ -61,9 +62,11 @@ class MediaPool:
     async def stop(self) -> None:
         """Ends all workers; sessions still open are lost. Close them first for a graceful end."""
         self._stopping = True
-        for task in self._restarts:
+        restarts = list(self._restarts)
+        for task in restarts:
             task.cancel()
-        workers = [worker for worker in self._workers if worker is not None]
+        await asyncio.gather(*restarts, return_exceptions=True)
+        workers = {worker for worker in self._workers if worker is not None} | self._dead
         self._workers = [None] * len(self._workers)
         await asyncio.gather(*(worker.stop() for worker in workers))
         for session in list(self._sessions.values()):
@@ -134,6 +137,7 @@ class MediaPool:
         lost = [session for session in self._sessions.values() if session.worker is worker]
         logger.error("media worker %s died with %d sessions", worker.pid, len(lost))
         self._workers[index] = None
+        self._dead.add(worker)
         for session in lost:
             del self._sessions[session.number]
             session.lose()
@@ -143,7 +147,8 @@ class MediaPool:
             task.add_done_callback(self._restarts.discard)
 
     async def _restart(self, index: int, dead: WorkerHandle) -> None:
-        await dead.stop()  # reaps the process
+        await dead.stop()
+        self._dead.discard(dead)
         if dead.lifetime > _STABLE_AFTER:
             self._backoff[index] = 0.0
         while True:

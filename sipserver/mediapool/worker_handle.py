@@ -92,19 +92,18 @@ class WorkerHandle(asyncio.Protocol):
                 await self.call("hello", version=protocol.VERSION, config=self._config.to_json())
                 await self._ping()
         except (TimeoutError, WorkerLost, CommandFailed) as error:
-            self._stopping = True
-            await self._end()
+            await self.stop()
             raise WorkerLost("media worker did not start") from error
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         self._pinger = asyncio.create_task(self._keep_pinging())
 
     async def stop(self) -> None:
-        """Ends the worker and all that it plays."""
+        """Ends the worker and all that it plays, if it still lives, and reaps its process."""
         self._stopping = True
         if self._pinger is not None:
             self._pinger.cancel()
-        await self._end()
-
-    async def _end(self) -> None:
         if self._transport is not None:
             self._transport.close()
         if self._process is None:

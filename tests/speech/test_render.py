@@ -92,9 +92,8 @@ def test_rate_and_pitch_work_on_every_engine(renderer, table, tmp_path, tag):
     assert not np.array_equal(high[: len(plain)], plain[: len(high)])
 
 
-@pytest.mark.parametrize("tag", ["en", "pl"])
-def test_phonemes_decide_how_a_word_sounds(renderer, table, tmp_path, tag):
-    voice = table.for_language(tag, "f")
+def test_phonemes_decide_how_an_english_word_sounds(renderer, table, tmp_path):
+    voice = table.for_language("en", "f")
     short = render(renderer, tmp_path / "a.wav", Utterance("x", voice, ipa="ba"))
     long = render(renderer, tmp_path / "b.wav", Utterance("x", voice, ipa="banabanabanabana"))
     assert len(long) > 1.5 * len(short)
@@ -107,9 +106,7 @@ def test_hibari_gives_the_same_samples_each_time(renderer, table, tmp_path):
     assert np.array_equal(first, second)
 
 
-@pytest.mark.parametrize(
-    "text", ["[x](/həlˈO/)", "<volume level='0'>a", "日本語", "a\x00b"]
-)
+@pytest.mark.parametrize("text", ["[x](/həlˈO/)", "<volume level='0'>a", "日本語", "a\x00b"])
 @pytest.mark.parametrize("tag", ["en", "de", "pl"])
 def test_odd_text_hurts_no_engine(renderer, table, tmp_path, tag, text):
     found = render(renderer, tmp_path / "a.wav", Utterance(text, table.for_language(tag, "f")))

@@ -17,8 +17,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import IO
-from urllib.parse import urldefrag
+from typing import IO, TypeVar
 
 import httpcore
 
@@ -44,6 +43,7 @@ from twimlrunner.webhooks.tls import TlsContexts, classify
 from twimlrunner.webhooks.url import InvalidUrl, WebhookUrl, parse_url, resolve
 
 HEAD_BYTES = 64
+E = TypeVar("E", bound=BaseException)
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -108,7 +108,7 @@ class Downloader:
         If-None-Match). The body goes to ``target``, cut at the size limit. Retries as
         the URL's fragment says. Raises PromptError with the code of the cause."""
         overrides = parse_overrides(
-            urldefrag(url)[1],
+            url.partition("#")[2],
             Overrides(
                 connect_timeout=self._config.connect_timeout,
                 read_timeout=self._config.read_timeout,
@@ -130,8 +130,6 @@ class Downloader:
                             raise PromptError(verdict.code, str(error)) from error
         except TimeoutError:
             raise PromptError(Failure.TOTAL_TIMEOUT.code, Failure.TOTAL_TIMEOUT.words) from None
-        except InvalidUrl as error:
-            raise PromptError(URL_INVALID, str(error)) from error
         raise AssertionError("unreachable")
 
     async def _follow(
@@ -142,7 +140,7 @@ class Downloader:
         conditions: tuple[tuple[str, str], ...],
         overrides: Overrides,
     ) -> Download:
-        parsed = parse_url(url)
+        parsed = _parse(url)
         credentials = _Credentials(parsed.origin, parsed.username, parsed.password)
         followed = 0
         while True:
@@ -164,8 +162,8 @@ class Downloader:
             match redirect(status, location, followed):
                 case Follow():
                     followed += 1
-                    url = resolve(url, location)
-                    parsed = parse_url(url)
+                    url = _absolute(url, location)
+                    parsed = _parse(url)
                 case GiveUp() as verdict:
                     raise PromptError(verdict.code, verdict.message)
                 case None:
@@ -291,6 +289,20 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+def _parse(url: str) -> WebhookUrl:
+    try:
+        return parse_url(url)
+    except InvalidUrl as error:
+        raise PromptError(URL_INVALID, str(error)) from error
+
+
+def _absolute(base: str, location: str) -> str:
+    try:
+        return resolve(base, location)
+    except ValueError as error:  # of urllib, for a bracket without its pair
+        raise PromptError(URL_INVALID, f"redirected to: {error}") from error
+
+
 class _BadStatus(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP status {status}")
@@ -320,24 +332,30 @@ async def _decoded(
             yield decoder.decompress(block, 1 << 20)
             while decoder.unconsumed_tail:
                 yield decoder.decompress(decoder.unconsumed_tail, 1 << 20)
+        if not decoder.eof:
+            raise HttpFailure(Failure.VIOLATION, "content coding: truncated")
     except zlib.error as error:
         raise HttpFailure(Failure.VIOLATION, f"content coding: {error}") from None
 
 
 def _refusal(error: httpcore.ConnectError) -> Failure:
+    refused = _cause(error, ConnectionRefusedError)
+    return Failure.CONNECT_REFUSED if refused is not None else Failure.NETWORK
+
+
+def _cause(error: BaseException, kind: type[E]) -> E | None:
+    """The exception of ``kind`` that ``error`` was raised from, however many layers down."""
     cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionRefusedError):
-            return Failure.CONNECT_REFUSED
-        cause = cause.__cause__
-    return Failure.NETWORK
+    while cause is not None and not isinstance(cause, kind):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _failure(error: Exception) -> HttpFailure:
     """httpcore's exception as ours."""
-    cause = error.__cause__
-    if isinstance(cause, ssl.SSLError):
-        return HttpFailure(classify(cause), cause.reason or "")
+    tls = _cause(error, ssl.SSLError)
+    if tls is not None:
+        return HttpFailure(classify(tls), tls.reason or "")
     match error:
         case httpcore.ConnectTimeout():
             return HttpFailure(Failure.CONNECT_TIMEOUT)

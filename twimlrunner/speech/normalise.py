@@ -53,7 +53,9 @@ _NAMED_DIGITS = re.compile(
 _CODE = re.compile(r"(?<![\w$€£¥/.@-])(?=(?:[A-Z]*\d){3})(?=\d*[A-Z])[A-Z\d]{4,16}(?![\w/@])")
 """Capitals and at least three digits: ABC123."""
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _DIGIT_GROUP = re.compile(r"\d+")
 
 

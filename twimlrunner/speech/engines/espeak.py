@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from xml.sax.saxutils import escape, quoteattr
 
 import espeakng_loader
 import numpy as np
@@ -19,7 +18,6 @@ from twimlrunner.speech.ports import Utterance
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
-_SSML = 0x10
 _PARAMETER_RATE, _PARAMETER_PITCH = 1, 3
 _WORDS_PER_MINUTE = 160
 _MEAN_PITCH = 50  # of 0..99
@@ -35,7 +33,11 @@ class EspeakError(Exception):
 
 
 class EspeakEngine:
-    """Voice names are language names, ``+m3`` or ``+f3`` appended for the kind of voice."""
+    """Voice names are language names, ``+m3`` or ``+f3`` appended for the kind of voice.
+
+    Phonemes are not used: the library takes them in its own mnemonics only, which differ by
+    language (``alphabet="ipa"`` has no effect in 1.52, as measured).
+    """
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -52,19 +54,14 @@ class EspeakEngine:
 
     def render(self, utterance: Utterance) -> tuple[NDArray[np.float32], float]:
         """Raises EspeakError for a voice that the library does not have."""
-        text, flags = utterance.text.replace("\x00", ""), _CHARS_UTF8
-        if utterance.ipa:
-            sound = f'<phoneme alphabet="ipa" ph={quoteattr(utterance.ipa)}>'
-            text = f"<speak>{sound}{escape(text)}</phoneme></speak>"  # no effect without speak
-            flags |= _SSML
-        data = text.encode("utf-8", "replace") + b"\0"
+        data = utterance.text.replace("\x00", "").encode("utf-8", "replace") + b"\0"
         pitch = utterance.voice.pitch * utterance.pitch
         with self._lock:
             self._samples = []
             self._select(utterance.voice.name)
             self._set(_PARAMETER_RATE, round(_WORDS_PER_MINUTE * utterance.rate), 80, 450)
             self._set(_PARAMETER_PITCH, round(_MEAN_PITCH * pitch), 0, 99)
-            self._library.espeak_Synth(data, len(data), 0, 0, 0, flags, None, None)
+            self._library.espeak_Synth(data, len(data), 0, 0, 0, _CHARS_UTF8, None, None)
             self._library.espeak_Synchronize()
             collected, self._samples = b"".join(self._samples), []
         return np.frombuffer(collected, np.int16).astype(np.float32) / np.float32(32768), self._rate

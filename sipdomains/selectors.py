@@ -1,0 +1,296 @@
+"""Read queries behind lists and pages. No writes, no formatting.
+
+The call log is paged by key, never by OFFSET or COUNT, and no request looks at an unbounded number
+of rows: what an index cannot answer (a search in the middle of a text, two filters at once) is
+sought among the next SCAN_LIMIT calls only, and the page says how far that reached, so that the
+reader can go on from there. The cost of a page is thus the same on a thousand rows and a million.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Q, QuerySet
+
+from sipdomains import sids
+from sipdomains.contracts import FINAL_STATUSES
+from sipdomains.models import (
+    Call,
+    CallEvent,
+    CallStatus,
+    Notification,
+    SipDomain,
+    WebhookRequest,
+)
+
+PAGE_SIZE = 50
+SCAN_LIMIT = 20_000
+MAX_EVENTS = 600
+MAX_RELATED = 100  # webhook attempts, notifications and child calls on one page
+
+LIVE = "live"
+LIVE_STATUSES = tuple(status for status in CallStatus.values if status not in FINAL_STATUSES)
+
+# Endings that need nobody's attention; every other cause is what "errors only" shows.
+ORDINARY_CAUSES = (
+    "caller-hangup",
+    "document-ended",
+    "hangup-verb",
+    "reject-busy",
+    "reject",
+    "canceled",
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BEFORE_ANY_SID, _AFTER_ANY_SID = "", "~"
+
+_LIST_FIELDS = (
+    "sid",
+    "domain_name",
+    "direction",
+    "from_uri",
+    "to_uri",
+    "username",
+    "source_ip",
+    "status",
+    "cause",
+    "reason",
+    "error_code",
+    "sip_status",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "updated_at",
+    "duration",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """What to list. Empty means any. ``domain`` is a name or an alias, or a part of what was
+    dialled; ``status`` a CallStatus or LIVE; ``text`` a SID, or part of an address, user name,
+    Call-ID or source address; ``since`` is included, ``until`` is not."""
+
+    domain: str = ""
+    status: str = ""
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    errors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place between two calls of the log, which is ordered by (started_at, sid)."""
+
+    started_at: datetime
+    sid: str
+
+    def __str__(self) -> str:
+        return f"{(self.started_at - _EPOCH) // timedelta(microseconds=1)}-{self.sid}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Of what ``str`` gave. Raises ValueError."""
+        micros, _, sid = text.partition("-")
+        if not (micros.isascii() and micros.isdecimal() and len(micros) <= 17):
+            raise ValueError("not a cursor")
+        if sid not in (_BEFORE_ANY_SID, _AFTER_ANY_SID) and not sids.is_sid(sid, sids.CALL):
+            raise ValueError("not a cursor")
+        return cls(_EPOCH + timedelta(microseconds=int(micros)), sid)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """Calls, newest first. ``older`` and ``newer`` lead to the neighbouring pages; ``newest`` when
+    nothing newer exists; ``scanned_to`` when a bounded search stopped before the page was full."""
+
+    calls: list[Call]
+    older: Cursor | None
+    newer: Cursor | None
+    newest: bool
+    scanned_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallStory:
+    """A call with everything that belongs to it, each list in order of time and bounded;
+    ``complete`` is False when there were more events than MAX_EVENTS."""
+
+    call: Call
+    events: list[CallEvent]
+    webhook_requests: list[WebhookRequest]
+    notifications: list[Notification]
+    children: list[Call]
+    complete: bool
+
+
+def calls_page(
+    wanted: CallFilter,
+    *,
+    before: Cursor | None = None,
+    after: Cursor | None = None,
+    size: int = PAGE_SIZE,
+    scan: int = SCAN_LIMIT,
+) -> CallPage:
+    """The newest page, the one older than ``before`` or the one newer than ``after``.
+
+    Calls that arrive in the meantime shift nothing: a page is bounded by its neighbour. When fewer
+    than ``size`` calls are newer than ``after``, the newest page is given in full instead.
+    """
+    indexed, rest = _conditions(wanted)
+    calls = Call.objects.filter(indexed).only(*_LIST_FIELDS)
+    if after is not None:
+        page = _newer_page(calls, rest, after, size, scan)
+        if page is not None:
+            return page
+        before = None
+    return _older_page(calls, rest, before, size, scan)
+
+
+def domain_names(limit: int = 200) -> list[str]:
+    """Names to offer while someone types one."""
+    return list(
+        SipDomain.objects.order_by("domain_name").values_list("domain_name", flat=True)[:limit]
+    )
+
+
+def call_story(sid: str) -> CallStory | None:
+    """Everything about one call in five queries; None when there is no such call."""
+    call = Call.objects.select_related("parent").filter(sid=sid).first()
+    if call is None:
+        return None
+    events = list(CallEvent.objects.filter(call_id=sid).order_by("seq")[: MAX_EVENTS + 1])
+    requests = WebhookRequest.objects.filter(call_id=sid).order_by("at", "attempt")
+    notes = Notification.objects.filter(call_id=sid).order_by("at")
+    children = Call.objects.filter(parent_id=sid).only(*_LIST_FIELDS).order_by("started_at")
+    return CallStory(
+        call=call,
+        events=events[:MAX_EVENTS],
+        webhook_requests=list(requests[:MAX_RELATED]),
+        notifications=list(notes[:MAX_RELATED]),
+        children=list(children[:MAX_RELATED]),
+        complete=len(events) <= MAX_EVENTS,
+    )
+
+
+# --- what an index answers, and the rest --------------------------------------------------------
+
+
+def _conditions(wanted: CallFilter) -> tuple[Q, Q | None]:
+    """The part that one index serves in order of time, and what has to be looked at row by row."""
+    indexed, rest = Q(), []
+    if wanted.since is not None:
+        indexed &= Q(started_at__gte=wanted.since)
+    if wanted.until is not None:
+        indexed &= Q(started_at__lt=wanted.until)
+    led = False  # whether an index on (column, started_at) is spoken for
+    if sids.is_sid(wanted.text, sids.CALL):
+        indexed &= Q(sid=wanted.text)
+        led = True
+    elif wanted.text:
+        rest.append(_contains(wanted.text))
+    if wanted.domain:
+        name = wanted.domain.lower()
+        named = SipDomain.objects.filter(Q(domain_name=name) | Q(aliases__name=name))
+        domain_sid = named.values_list("sid", flat=True).first()
+        if domain_sid is None:
+            rest.append(Q(domain_name__icontains=name))
+        elif led:
+            rest.append(Q(domain_id=domain_sid))
+        else:
+            indexed &= Q(domain_id=domain_sid)
+            led = True
+    if wanted.status:
+        statuses = LIVE_STATUSES if wanted.status == LIVE else (wanted.status,)
+        condition = Q(status__in=statuses) if len(statuses) > 1 else Q(status=statuses[0])
+        if led:
+            rest.append(condition)
+        else:
+            indexed &= condition
+    if wanted.errors:
+        rest.append(~Q(cause__in=("", *ORDINARY_CAUSES)))
+    return indexed, Q(*rest) if rest else None
+
+
+def _contains(text: str) -> Q:
+    return (
+        Q(from_uri__icontains=text)
+        | Q(to_uri__icontains=text)
+        | Q(username__icontains=text)
+        | Q(sip_call_id__icontains=text)
+        | Q(source_ip__icontains=text)
+    )
+
+
+# --- pages by key -------------------------------------------------------------------------------
+
+
+def _older_page(
+    calls: QuerySet[Call], rest: Q | None, before: Cursor | None, size: int, scan: int
+) -> CallPage:
+    if before is not None:
+        # The first condition is implied by the second; it is the one that the index can use.
+        calls = calls.filter(
+            Q(started_at__lte=before.started_at),
+            Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid),
+        )
+    calls = calls.order_by("-started_at", "-sid")
+    edge = None
+    if rest is not None:
+        edge = _edge(calls, scan)
+        calls = calls.filter(rest)
+        if edge is not None:
+            calls = calls.filter(started_at__gte=edge)
+    rows = list(calls[: size + 1])
+    full = len(rows) > size
+    del rows[size:]
+    older, scanned_to = None, None
+    if full:
+        older = _at(rows[-1])
+    elif edge is not None:
+        older, scanned_to = Cursor(edge, _BEFORE_ANY_SID), edge
+    newer = None
+    if before is not None:
+        newer = _at(rows[0]) if rows else Cursor(before.started_at, _BEFORE_ANY_SID)
+    return CallPage(rows, older, newer, newest=before is None, scanned_to=scanned_to)
+
+
+def _newer_page(
+    calls: QuerySet[Call], rest: Q | None, after: Cursor, size: int, scan: int
+) -> CallPage | None:
+    """None when fewer than ``size`` calls are newer: then the newest page serves better."""
+    calls = calls.filter(
+        Q(started_at__gte=after.started_at),
+        Q(started_at__gt=after.started_at) | Q(sid__gt=after.sid),
+    ).order_by("started_at", "sid")
+    edge = None
+    if rest is not None:
+        edge = _edge(calls, scan)
+        calls = calls.filter(rest)
+        if edge is not None:
+            calls = calls.filter(started_at__lte=edge)
+    rows = list(calls[: size + 1])
+    if len(rows) > size:
+        del rows[size:]
+        newer = _at(rows[-1])
+    elif edge is not None:
+        newer = Cursor(edge, _AFTER_ANY_SID)
+    else:
+        return None
+    rows.reverse()
+    older = _at(rows[-1]) if rows else Cursor(after.started_at, _AFTER_ANY_SID)
+    return CallPage(rows, older, newer, newest=False)
+
+
+def _edge(calls: QuerySet[Call], scan: int) -> datetime | None:
+    """When the call after the next ``scan`` ones started; None when there are not that many.
+
+    Counts entries of an index; no row is read.
+    """
+    return calls.values_list("started_at", flat=True)[scan : scan + 1].first()
+
+
+def _at(call: Call) -> Cursor:
+    return Cursor(call.started_at, call.sid)

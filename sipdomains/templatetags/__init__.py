@@ -1,0 +1,1 @@
+"""Template libraries (Django looks for them here)."""

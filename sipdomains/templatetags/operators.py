@@ -1,0 +1,34 @@
+"""Tags and filters of the operators' pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sipdomains.web import formatting
+from sipdomains.web.errorcodes import explain
+
+register = template.Library()
+
+register.filter("clock", formatting.clock)
+register.filter("explain", explain)
+register.filter("masked", formatting.masked)
+register.filter("masked_pairs", formatting.masked_pairs)
+register.filter("short_uri", formatting.short_uri)
+register.filter("status_word", formatting.status_word)
+
+
+@register.simple_tag
+def when(at: datetime) -> SafeString:
+    """A time that the page's script shows in the viewer's zone; of the same width either way."""
+    utc = at.astimezone(UTC)
+    shown = utc.strftime("%Y-%m-%d %H:%M:%S")
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        shown,
+        shown,
+    )

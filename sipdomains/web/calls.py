@@ -1,0 +1,112 @@
+"""The call log: list and detail. Each answers a refresh by htmx with 204 when nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from sipdomains import selectors, sids
+from sipdomains.selectors import CallStory, Cursor
+from sipdomains.web.forms import CallFilterForm
+from sipdomains.web.ladder import ladder
+from sipdomains.web.media import media_rows
+from sipdomains.web.pages import operator_page
+from sipdomains.web.steps import documents
+from sipdomains.web.timeline import timeline
+from sipdomains.web.verdict import verdict
+from sipdomains.web.webhooks import attempts
+
+# The last SIP messages and webhook attempts of a call are stored a little after its end.
+SETTLING = timedelta(seconds=15)
+
+
+@operator_page
+@require_safe
+def call_list(request: HttpRequest) -> HttpResponse:
+    form = CallFilterForm(request.GET)
+    wanted = form.wanted(timezone.now())
+    found = selectors.calls_page(
+        wanted,
+        before=_cursor(request.GET.get("before", "")),
+        after=_cursor(request.GET.get("after", "")),
+    )
+    version = _version((call.sid, call.updated_at) for call in found.calls)
+    if _refreshed(request, version):
+        return HttpResponse(status=204)
+    query = request.GET.copy()
+    for name in ("before", "after", "version"):
+        query.pop(name, None)
+    context: dict[str, Any] = {
+        "form": form,
+        "filtered": form.active(),
+        "page": found,
+        "query": query.urlencode(),
+        "version": version,
+    }
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "web/_results.html", context)
+    context["domains"] = selectors.domain_names()
+    return render(request, "web/calls.html", context)
+
+
+@operator_page
+@require_safe
+def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
+    story = selectors.call_story(sid) if sids.is_sid(sid, sids.CALL) else None
+    if story is None:
+        raise Http404(f"There is no call {sid[:40]} in the log.")
+    version = _version(
+        (
+            story.call.updated_at,
+            len(story.events),
+            len(story.webhook_requests),
+            len(story.notifications),
+            *(child.updated_at for child in story.children),
+        )
+    )
+    if _refreshed(request, version):
+        return HttpResponse(status=204)
+    context = _story_context(story, timezone.now()) | {"version": version}
+    fragment = request.headers.get("HX-Request") == "true"
+    return render(request, "web/_call.html" if fragment else "web/call.html", context)
+
+
+def _story_context(story: CallStory, now: datetime) -> dict[str, Any]:
+    call = story.call
+    zero = min([call.started_at, *(event.at for event in story.events[:1])])
+    return {
+        "call": call,
+        "story": story,
+        "refreshing": call.ended_at is None or now - call.ended_at < SETTLING,
+        "verdict": verdict(call, story.events),
+        "ladder": ladder(story.events, zero),
+        "documents": documents(story.events, zero),
+        "timeline": timeline(story.events, zero),
+        "attempts": attempts(story.webhook_requests, zero),
+        "media": media_rows(call.media),
+    }
+
+
+def _refreshed(request: HttpRequest, version: str) -> bool:
+    """Whether the page that asks shows this version already."""
+    return request.headers.get("HX-Request") == "true" and request.GET.get("version") == version
+
+
+def _version(parts: Iterable[object]) -> str:
+    return hashlib.blake2s(repr(tuple(parts)).encode(), digest_size=8).hexdigest()
+
+
+def _cursor(text: str) -> Cursor | None:
+    if not text:
+        return None
+    try:
+        return Cursor.parse(text)
+    except ValueError:
+        raise Http404("This page of the call log does not exist.") from None

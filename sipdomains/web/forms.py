@@ -1,0 +1,121 @@
+"""The filter of the call list: a GET form, so that every view of the list has its own address."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django import forms
+from django.http import QueryDict
+from django.utils import timezone
+
+from sipdomains.selectors import LIVE, CallFilter
+from sipdomains.web.formatting import STATUS_WORDS
+
+STATUSES = [("", "Any status"), (LIVE, "Live now"), *STATUS_WORDS.items()]
+RANGES = [
+    ("", "Any time"),
+    ("hour", "Last hour"),
+    ("today", "Today"),
+    ("day", "Last 24 hours"),
+    ("week", "Last 7 days"),
+    ("exact", "From … to …"),
+]
+_SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+
+class _Moment(forms.DateTimeField):
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"})
+
+    def __init__(self, label: str) -> None:
+        formats = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+        super().__init__(label=label, required=False, input_formats=formats)
+        self.widget.format = formats[-1]
+
+
+class CallFilterForm(forms.Form):
+    """Fields that cannot be read are reported and do not filter. ``tz`` is the viewer's IANA zone,
+    in which "today" and the exact times are meant; UTC unless the browser says otherwise."""
+
+    q = forms.CharField(
+        label="Search",
+        max_length=255,
+        required=False,
+        widget=forms.TextInput(
+            attrs={
+                "type": "search",
+                "placeholder": "Number, user, Call-ID, address or SID",
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "enterkeyhint": "search",
+            }
+        ),
+    )
+    domain = forms.CharField(
+        label="Domain",
+        max_length=253,
+        required=False,
+        widget=forms.TextInput(
+            attrs={
+                "list": "domains",
+                "placeholder": "Any domain",
+                "autocomplete": "off",
+                "spellcheck": "false",
+            }
+        ),
+    )
+    status = forms.ChoiceField(label="Status", choices=STATUSES, required=False)
+    range = forms.ChoiceField(label="Time", choices=RANGES, required=False)
+    since = _Moment("From")
+    until = _Moment("To")
+    errors_only = forms.BooleanField(label="Errors only", required=False)
+    tz = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data)
+        self.zone = _zone(data.get("tz", ""))
+
+    def full_clean(self) -> None:
+        with timezone.override(self.zone):
+            super().full_clean()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if cleaned.get("range") == "exact" and since and until and since >= until:
+            self.add_error("until", "The end must be later than the beginning.")
+        return cleaned
+
+    def wanted(self, now: datetime) -> CallFilter:
+        """What to list, as of ``now``."""
+        self.is_valid()
+        given = self.cleaned_data
+        since = until = None
+        match given.get("range", ""):
+            case "exact":
+                since, until = given.get("since"), given.get("until")
+            case "today":
+                since = now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+            case name if name in _SPANS:
+                since = now - _SPANS[name]
+        return CallFilter(
+            domain=given.get("domain", ""),
+            status=given.get("status", ""),
+            text=given.get("q", ""),
+            since=since,
+            until=until,
+            errors=given.get("errors_only", False),
+        )
+
+    def active(self) -> bool:
+        """Whether anything is filtered."""
+        names = ("q", "domain", "status", "range", "errors_only")
+        return any(self.cleaned_data.get(name) for name in names)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name) if name else ZoneInfo("UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")

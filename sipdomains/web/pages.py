@@ -1,0 +1,57 @@
+"""What every operators' page has in common: login, protective headers, and a 404 of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django_htmx.http import HttpResponseClientRefresh
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "object-src 'none'"
+)
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def page(view: View[P]) -> View[P]:
+    """A page that need not be logged in for: headers, and Http404 shown in our design."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        try:
+            response = view(request, *args, **kwargs)
+        except Http404 as missing:
+            response = render(request, "web/not_found.html", {"why": str(missing)}, status=404)
+        response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        response["X-Robots-Tag"] = "noindex, nofollow"
+        add_never_cache_headers(response)
+        return response
+
+    return wrapper
+
+
+def operator_page(view: View[P]) -> View[P]:
+    """A page for whoever is logged in; others are led to the login and back."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if request.headers.get("HX-Request") == "true":
+            # A refresh of a page whose session has ended: load the page anew, which leads to the
+            # login, instead of putting the login form into the middle of it.
+            response: HttpResponse = HttpResponseClientRefresh()
+            return response
+        return redirect_to_login(request.get_full_path(), reverse("web:login"))
+
+    return page(wrapper)

@@ -1,0 +1,22 @@
+"""URLs of the operators' pages. Include them at the root."""
+
+from django.contrib.auth import views as auth
+from django.urls import path
+from django.views.generic import RedirectView
+
+from sipdomains.web import calls
+from sipdomains.web.pages import page
+
+app_name = "web"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="web:calls"), name="home"),
+    path("calls/", calls.call_list, name="calls"),
+    path("calls/<str:sid>/", calls.call_detail, name="call"),
+    path(
+        "login/",
+        page(auth.LoginView.as_view(redirect_authenticated_user=True, next_page="web:calls")),
+        name="login",
+    ),
+    path("logout/", page(auth.LogoutView.as_view(next_page="web:login")), name="logout"),
+]

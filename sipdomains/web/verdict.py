@@ -1,0 +1,152 @@
+"""The first lines of a call's page: what happened, why it ended, and whose turn it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sipdomains.models import Call, CallEvent
+from sipdomains.web.errorcodes import explain
+from sipdomains.web.formatting import duration_words
+
+# Cause of the ending (the row's slug) to (who has to act, how). The words for why are the row's.
+CAUSES: dict[str, tuple[str, str]] = {
+    "caller-hangup": ("nobody", ""),
+    "document-ended": ("nobody", ""),
+    "hangup-verb": ("nobody", ""),
+    "canceled": ("nobody", ""),
+    "max-duration": ("nobody", ""),
+    "reject-busy": (
+        "application",
+        "Nothing is broken: the application decided so. Its document is among the steps below.",
+    ),
+    "reject": (
+        "application",
+        "Nothing is broken: the application decided so. Its document is among the steps below.",
+    ),
+    "unknown-domain": (
+        "caller",
+        "Correct the name on the phone, or set that domain (or an alias) up here.",
+    ),
+    "no-auth-mapped": (
+        "operator",
+        "Map an access control list or a credential list to the domain.",
+    ),
+    "source-not-allowed": ("operator", ""),
+    "bad-credentials": ("caller", ""),
+    "user-mismatch": ("caller", ""),
+    "account-inactive": ("operator", ""),
+    "concurrency-limit": ("operator", ""),
+    "tls-required": ("caller", ""),
+    "srtp-required": ("caller", ""),
+    "srtp-refused": ("caller", ""),
+    "no-common-codec": ("caller", ""),
+    "bad-sdp": ("caller", "Look at the SDP in the first INVITE of the ladder."),
+    "protocol": ("caller", "Look at the INVITE in the ladder."),
+    "hops-exhausted": ("network", ""),
+    "draining": ("server", ""),
+    "overloaded": ("server", ""),
+    "database-unavailable": ("server", ""),
+    "media-unavailable": ("server", ""),
+    "application-error": (
+        "application",
+        "The notifications and the webhook attempts below show what the application answered.",
+    ),
+    "application-error-503": (
+        "application",
+        "The notifications and the webhook attempts below show what the application answered.",
+    ),
+    "ack-timeout": ("network", ""),
+    "no-audio": ("network", ""),
+    "media-lost": ("server", ""),
+    "flow-lost": (
+        "network",
+        "The TCP connection to the caller broke: look at the network and at idle timeouts.",
+    ),
+    "peer-gone": ("network", "The caller's side lost the call, for example by a restart."),
+    "node-stopped": ("server", ""),
+    "node-lost": ("server", "The server log of that node tells why it stopped."),
+    "internal-error": ("server", ""),
+}
+
+_TURN = {
+    "nobody": "Nobody has to do anything.",
+    "caller": "The caller's side has to change something.",
+    "application": "The web application decides this.",
+    "operator": "You (the operator) can mend this.",
+    "network": "Look at the network between the caller and this server.",
+    "server": "Look at this server.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``tone`` good, neutral, bad or live; texts are plain sentences, possibly empty."""
+
+    tone: str
+    headline: str
+    reason: str
+    turn: str
+    mend: str
+    code: int
+    code_title: str
+
+
+def verdict(call: Call, events: Sequence[CallEvent]) -> Verdict:
+    if call.ended_at is None:
+        return Verdict("live", _live_headline(call), doing_now(events), "", "", 0, "")
+    who, mend = CAUSES.get(call.cause, ("", ""))
+    code = explain(call.error_code) if call.error_code else None
+    if code is not None:
+        who = who or code.who
+        mend = mend or code.mend
+    return Verdict(
+        tone=_tone(call, who),
+        headline=_headline(call),
+        reason=call.reason,
+        turn=_TURN.get(who, ""),
+        mend=mend,
+        code=call.error_code,
+        code_title=code.title if code else "",
+    )
+
+
+def doing_now(events: Sequence[CallEvent]) -> str:
+    """What a live call is at, from its latest fact that tells."""
+    for event in reversed(events):
+        match event.kind:
+            case "verb-started":
+                summary = event.data.get("summary") or event.data.get("verb", "")
+                return f"Now: {summary}"
+            case "webhook":
+                return "Waiting for the application's document."
+            case "verb-ended" | "document":
+                return "Between two steps of the document."
+            case "ringing" | "accepted":
+                return "The call was accepted; the application is about to be asked."
+    return ""
+
+
+def _tone(call: Call, who: str) -> str:
+    if call.cause in ("reject", "reject-busy", "canceled", "max-duration"):
+        return "neutral"
+    return "good" if who == "nobody" else "bad"
+
+
+def _live_headline(call: Call) -> str:
+    return "The call is going on" if call.answered_at else "The call is ringing"
+
+
+def _headline(call: Call) -> str:
+    if call.answered_at is not None:
+        lasted = f"after {duration_words(call.duration)}"
+        return f"Failed {lasted}" if call.status == "failed" else f"Completed {lasted}"
+    if call.status == "canceled":
+        return "Given up before it was answered"
+    if call.status in ("busy", "no-answer"):
+        return f"Rejected with {call.sip_status}" if call.sip_status else "Rejected"
+    if call.sip_status >= 500:
+        return f"Failed with {call.sip_status}"
+    if call.sip_status:
+        return f"Refused with {call.sip_status}"
+    return "Failed without an answer"

@@ -259,7 +259,6 @@ def test_too_many_vias_are_refused_when_they_are_read():
 
 
 PROPERTIES = [
-]
     "call_id",
     "cseq",
     "via",

@@ -101,3 +101,11 @@ def test_a_sites_engine_wins_for_its_languages_and_voices():
     assert table.resolve("woman", "en-US")[0].engine == "hibari"
     found, _, issues = table.resolve("boss", "")
     assert (found.engine, found.name, found.version, issues) == ("acme", "b", "7", [])
+
+
+def test_an_engine_that_is_not_installed_is_passed_over():
+    table = VoiceTable({"hibari": "1", "nanotts": "absent", "espeak-ng": "3"})
+    assert table.resolve("woman", "de-DE")[0].name == "de+f3"
+    table = VoiceTable({"hibari": "1", "nanotts": "absent", "espeak-ng": "absent"})
+    found, _, issues = table.resolve("woman", "de-DE")
+    assert (found.engine, [code for code, _ in issues]) == ("hibari", [13512])

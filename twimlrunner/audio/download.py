@@ -10,23 +10,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import ssl
 import time
-import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import IO, TypeVar
+from typing import IO
 
 import httpcore
 
 from twimlrunner.audio.freshness import HeaderMap
+from twimlrunner.audio.guarded import GuardedBackend, decoded, failure
 from twimlrunner.speech.config import PromptConfig
 from twimlrunner.speech.ports import PromptError
 from twimlrunner.webhooks import httpauth
 from twimlrunner.webhooks.connection import HttpFailure
-from twimlrunner.webhooks.egress import EgressDenied, EgressPolicy, HostUnknown, Resolver
+from twimlrunner.webhooks.egress import EgressPolicy
 from twimlrunner.webhooks.policy import (
     URL_INVALID,
     Failure,
@@ -39,12 +38,10 @@ from twimlrunner.webhooks.policy import (
     redirect,
 )
 from twimlrunner.webhooks.request import USER_AGENT
-from twimlrunner.webhooks.tls import TlsContexts, classify
+from twimlrunner.webhooks.tls import TlsContexts
 from twimlrunner.webhooks.url import InvalidUrl, WebhookUrl, parse_url, resolve
 
 HEAD_BYTES = 64
-E = TypeVar("E", bound=BaseException)
-_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 @dataclass(slots=True)
@@ -215,7 +212,7 @@ class Downloader:
             ) as answer:
                 yield answer
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
     def _pool(self, verify_tls: bool) -> httpcore.AsyncConnectionPool:
         if verify_tls not in self._pools:
@@ -238,7 +235,7 @@ class Downloader:
         left = self._config.max_audio_bytes
         target.seek(0)
         target.truncate()  # of an attempt before
-        async for block in _decoded(answer.aiter_stream(), headers):
+        async for block in decoded(answer.aiter_stream(), headers):
             block = block[:left]
             left -= len(block)
             if len(download.head) < HEAD_BYTES:
@@ -249,44 +246,6 @@ class Downloader:
                 break
         target.flush()
         download.sha256 = digest.hexdigest()
-
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects only to addresses that the egress policy allows; TLS keeps the host's name."""
-
-    def __init__(self, policy: EgressPolicy) -> None:
-        self._policy = policy
-        self._resolver = Resolver()
-        self._sockets = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Raises HttpFailure."""
-        failure = HttpFailure(Failure.NETWORK)
-        try:
-            async with asyncio.timeout(timeout):
-                addresses = await self._resolver.resolve_vetted(host, port, self._policy)
-                for address in addresses:
-                    try:
-                        return await self._sockets.connect_tcp(address, port)
-                    except httpcore.ConnectError as error:
-                        failure = HttpFailure(_refusal(error), f"{address} port {port}")
-        except TimeoutError:
-            raise HttpFailure(Failure.CONNECT_TIMEOUT) from None
-        except HostUnknown as error:
-            raise HttpFailure(Failure.DNS, str(error)) from error
-        except EgressDenied as error:
-            raise HttpFailure(Failure.EGRESS, str(error)) from error
-        raise failure
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 def _parse(url: str) -> WebhookUrl:
@@ -313,59 +272,3 @@ def _headers(answer: httpcore.Response) -> Mapping[str, str]:
     return HeaderMap(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers
     )
-
-
-async def _decoded(
-    blocks: AsyncIterator[bytes], headers: Mapping[str, str]
-) -> AsyncIterator[bytes]:
-    """Undo a content coding that the server used unasked; each block stays bounded."""
-    coding = headers.get("content-encoding", "").strip().lower()
-    if coding in {"", "identity"}:
-        async for block in blocks:
-            yield block
-        return
-    if coding not in _CODINGS:
-        raise HttpFailure(Failure.VIOLATION, f"content coding {coding[:40]!r} not asked for")
-    decoder = zlib.decompressobj(wbits=47)
-    try:
-        async for block in blocks:
-            yield decoder.decompress(block, 1 << 20)
-            while decoder.unconsumed_tail:
-                yield decoder.decompress(decoder.unconsumed_tail, 1 << 20)
-        if not decoder.eof:
-            raise HttpFailure(Failure.VIOLATION, "content coding: truncated")
-    except zlib.error as error:
-        raise HttpFailure(Failure.VIOLATION, f"content coding: {error}") from None
-
-
-def _refusal(error: httpcore.ConnectError) -> Failure:
-    refused = _cause(error, ConnectionRefusedError)
-    return Failure.CONNECT_REFUSED if refused is not None else Failure.NETWORK
-
-
-def _cause(error: BaseException, kind: type[E]) -> E | None:
-    """The exception of ``kind`` that ``error`` was raised from, however many layers down."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, kind):
-        cause = cause.__cause__ or cause.__context__
-    return cause
-
-
-def _failure(error: Exception) -> HttpFailure:
-    """httpcore's exception as ours."""
-    tls = _cause(error, ssl.SSLError)
-    if tls is not None:
-        return HttpFailure(classify(tls), tls.reason or "")
-    match error:
-        case httpcore.ConnectTimeout():
-            return HttpFailure(Failure.CONNECT_TIMEOUT)
-        case httpcore.TimeoutException():
-            return HttpFailure(Failure.READ_TIMEOUT)
-        case httpcore.ConnectError():  # the address answered, TLS did not begin
-            return HttpFailure(Failure.TLS_HANDSHAKE)
-        case httpcore.RemoteProtocolError():
-            return HttpFailure(Failure.VIOLATION, str(error)[:200])
-        case httpcore.ProtocolError():
-            return HttpFailure(Failure.FATAL_VIOLATION, str(error)[:200])
-        case _:
-            return HttpFailure(Failure.NETWORK, str(error)[:200])

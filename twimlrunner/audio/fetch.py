@@ -29,7 +29,6 @@ class Fetcher:
         # One thread: a long file must not take the speech threads' time.
         self._converter = ThreadPoolExecutor(1, "convert")
         self._downloads = f"{config.folder}/downloads"
-        os.makedirs(self._downloads, mode=0o700, exist_ok=True)
 
     async def fetch(self, url: str, *, verify_tls: bool) -> str:
         """Path of the converted file; asks the server unless what is there is fresh. Raises
@@ -38,6 +37,7 @@ class Fetcher:
             found = self._index.find(url, verify_tls=verify_tls)
             if found is not None and time.time() < found[0].until:
                 return found[1]
+            os.makedirs(self._downloads, mode=0o700, exist_ok=True)
             with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=self._downloads) as target:
                 return await self._refresh(url, verify_tls, found, target)
 

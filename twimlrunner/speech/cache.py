@@ -23,7 +23,6 @@ class FileCache:
     def __init__(self, folder: str, suffix: str) -> None:
         self._folder = folder
         self._suffix = suffix
-        self._made: set[str] = set()
 
     def path(self, key: str) -> str:
         """Where the file of ``key`` (hex) is or would be."""
@@ -48,9 +47,7 @@ class FileCache:
         Raises whatever ``write`` raises, and OSError."""
         path = self.path(key)
         folder = os.path.dirname(path)
-        if folder not in self._made:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            self._made.add(folder)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         handle, temporary = tempfile.mkstemp(self._suffix, _TEMPORARY, folder)
         os.close(handle)
         try:

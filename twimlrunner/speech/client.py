@@ -26,7 +26,7 @@ from twimlrunner.speech.voices import VoiceTable
 AHEAD = 3
 """Pieces of one text in work at once, the one being waited for included."""
 
-PLANS = 2048
+PLANS = 512
 BUSY = 12400
 
 

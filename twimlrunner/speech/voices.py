@@ -18,6 +18,9 @@ from twimlrunner.speech.tables import word_set
 
 DEFAULT_LANGUAGE = "en-US"
 HIBARI, NANOTTS, ESPEAK = "hibari", "nanotts", "espeak-ng"
+ABSENT = "absent"
+"""The version of an engine that is not installed."""
+
 MALE_PITCH = 0.8
 """Of the female English voice: spoken slower, played faster, it is a male voice."""
 
@@ -147,15 +150,20 @@ class VoiceTable:
         if primary == "en":
             pitch = MALE_PITCH if gender == MALE else 1.0
             return self._voice(HIBARI, "heart", "en", pitch)
-        if gender == FEMALE and primary in _NANOTTS:
+        if gender == FEMALE and primary in _NANOTTS and self._has(NANOTTS):
             return self._voice(NANOTTS, _NANOTTS[primary], _NANOTTS[primary])
         name = _ESPEAK_NAMES.get(tag) or _ESPEAK_NAMES.get(primary, primary)
-        if name not in _ESPEAK_LANGUAGES and name not in _ESPEAK_NAMES.values():
+        known = name in _ESPEAK_LANGUAGES or name in _ESPEAK_NAMES.values()
+        if not known or not self._has(ESPEAK):
             return None
         return self._voice(ESPEAK, name + ("+m3" if gender == MALE else "+f3"), name)
 
     def _voice(self, engine: str, name: str, language: str, pitch: float = 1.0) -> Voice:
-        return Voice(engine, self.versions.get(engine, "0"), name, language, pitch)
+        return Voice(engine, self.versions.get(engine, ABSENT), name, language, pitch)
+
+    def _has(self, engine: str) -> bool:
+        """A site may leave an engine out, for its licence or its size."""
+        return self.versions.get(engine, ABSENT) != ABSENT
 
     def _site_voice(self, voice: str) -> Voice | None:
         for name, engine in self.site.items():

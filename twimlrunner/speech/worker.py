@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 CLEAN_SECONDS = 600
 INTERNAL = 12400
 HELLO_SECONDS = 10
+NICENESS = 5
+"""Speech can wait for a moment, the RTP of running calls cannot."""
 
 
 class Worker:
@@ -79,8 +81,8 @@ class Worker:
             *_, request, chunk = await self._queue.get()
             try:
                 path = await loop.run_in_executor(self._threads, self._make, renderer, chunk)
-            except Exception as error:
-                log.warning("speech failed: %s", type(error).__name__, exc_info=error)
+            except Exception as error:  # noqa: BLE001 an engine may raise anything; the call is told
+                _report("speech", error)
                 self._fail(request, PromptError(INTERNAL, f"speech: {type(error).__name__}"))
             else:
                 self._send({"id": request, "path": path})
@@ -96,8 +98,8 @@ class Worker:
             path = await self._audio().fetch(url, verify_tls=verify_tls)
         except PromptError as error:
             self._fail(request, error)
-        except Exception as error:
-            log.warning("fetch failed: %s", type(error).__name__, exc_info=error)
+        except Exception as error:  # noqa: BLE001 a bug here must not leave the call waiting
+            _report("fetch", error)
             self._fail(request, PromptError(INTERNAL, f"fetch: {type(error).__name__}"))
         else:
             self._send({"id": request, "path": path})
@@ -134,6 +136,12 @@ class Worker:
             self._writer.transport.abort()  # the node starts another
 
 
+def _report(what: str, error: Exception) -> None:
+    """The text of an error may hold what was to be spoken: for debugging only."""
+    log.warning("%s failed: %s", what, type(error).__name__)
+    log.debug("%s failed", what, exc_info=error)
+
+
 def _new_renderer(config: PromptConfig) -> Renderer:
     from twimlrunner.speech.render import Renderer  # heavy: after the hello
 
@@ -166,6 +174,7 @@ async def serve(connection: socket.socket) -> None:
 
 
 def main(argv: list[str]) -> None:
+    os.nice(NICENESS)
     logging.basicConfig(level=logging.WARNING, format="prompts %(levelname)s %(message)s")
     status = 0
     try:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from twimlrunner.speech.config import SiteEngine
 from twimlrunner.speech.ports import SpeechEngine
-from twimlrunner.speech.voices import ESPEAK, HIBARI, NANOTTS
+from twimlrunner.speech.voices import ABSENT, ESPEAK, HIBARI, NANOTTS
 
 FACTORIES: Mapping[str, str] = {
     HIBARI: "twimlrunner.speech.engines.hibari:HibariEngine",
@@ -19,13 +19,13 @@ _DISTRIBUTIONS = {HIBARI: "hibari-tts", NANOTTS: "py-nanotts", ESPEAK: "espeakng
 
 
 def versions(site: Mapping[str, SiteEngine]) -> dict[str, str]:
-    """Engine → version, without loading any engine; ``absent`` for one that is not installed."""
+    """Engine → version, without loading any engine; ``ABSENT`` for one that is not installed."""
     found: dict[str, str] = {}
     for name, distribution in _DISTRIBUTIONS.items():
         try:
             found[name] = version(distribution)
         except PackageNotFoundError:
-            found[name] = "absent"
+            found[name] = ABSENT
     return found | {name: engine.version for name, engine in site.items()}
 
 

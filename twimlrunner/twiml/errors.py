@@ -34,7 +34,7 @@ DOCUMENT_LOOP: Final = 59901
 # Codes of level "error" that the text of a document alone can cause (errors.md sections 4-6);
 # every other code that parsing reports is a warning.
 ERRORS: Final = frozenset(
-    {INVALID_URL, 13231, 13239, 13240, 13247, 13257, 13338, 13621}
+    {INVALID_URL, 13231, 13239, 13240, 13257, 13338, 13621}
     | set(range(14201, 14207))  # Enqueue
     | set(range(14210, 14214))  # Dial Queue
     | {14300, 16023}  # Start and Stop child, participantLabel

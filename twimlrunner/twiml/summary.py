@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from twimlrunner.twiml.attributes import quoted
 from twimlrunner.twiml.document import Node
 from twimlrunner.twiml.nodes.connect import Connect, Start, Stop
@@ -23,11 +25,11 @@ def summarise(node: Node) -> str:
             return f"{quoted(node.text)} {node.voice}{times}"
         case Play():
             times = f" x{node.loop}" if node.loop > 1 else ""
-            return (f"{len(node.digits)} digits" if node.digits else node.url) + times
+            return (f"{len(node.digits)} digits" if node.digits else _shown(node.url)) + times
         case Pause():
             return f"{node.length} s"
         case Redirect():
-            return f"{node.method} {node.url or '(current document)'}"
+            return f"{node.method} {_shown(node.url) or '(current document)'}"
         case Reject():
             return node.reason
         case Gather():
@@ -44,3 +46,14 @@ def summarise(node: Node) -> str:
             return ", ".join([noun.NAME for noun in node.nouns])
         case _:
             return ""
+
+
+def _shown(url: str) -> str:
+    """The URL without the user and password that may stand in it."""
+    if "@" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a URL)"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -218,12 +218,12 @@ class Core:
 
     def say_bye(self, usage: InviteUsage, now: float, headers: HeaderList = _NO_HEADERS) -> None:
         """Send BYE; the answer (any, or none) ends the usage if nothing has before."""
-        usage.phase = Phase.LEAVING
 
-        def left(_status: int, _response: Response | None, _now: float) -> None:
-            self.end(usage, "local", now=_now)
+        def left(_status: int, _response: Response | None, at: float) -> None:
+            self.end(usage, "local", now=at)
 
         self.send_in_dialog(usage, "BYE", left, now, headers=headers)
+        usage.phase = Phase.LEAVING
 
     def end_if_gone(
         self, usage: InviteUsage, status: int, response: Response | None, now: float

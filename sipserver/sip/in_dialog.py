@@ -125,22 +125,23 @@ class InDialog:
         self, usage: InviteUsage, body: bytes, now: float, headers: HeaderList
     ) -> None:
         """Accept a re-INVITE or UPDATE; its Contact becomes the remote target."""
-        transaction = self._take_offer(usage)
+        transaction = self._pending_offer(usage)
         dialog = usage.confirmed_dialog
-        dialog.refresh_target(transaction.request)
         if isinstance(transaction, ServerInvite):
-            usage.late_offer = not session_description(transaction.request)
             self._server.accept(usage, transaction, dialog, body, now, headers)
-            return
-        contact = ("Contact", f"<{dialog.contact}>")
-        self._core.respond(
-            transaction,
-            200,
-            now,
-            headers=(contact, *self._core.allow_headers, *headers),
-            body=body,
-            content_type=SDP,
-        )
+            usage.late_offer = not session_description(transaction.request)
+        else:
+            contact = ("Contact", f"<{dialog.contact}>")
+            self._core.respond(
+                transaction,
+                200,
+                now,
+                headers=(contact, *self._core.allow_headers, *headers),
+                body=body,
+                content_type=SDP,
+            )
+        dialog.refresh_target(transaction.request)
+        usage.offer = None
 
     def refuse_offer(
         self, usage: InviteUsage, status: int, now: float, headers: HeaderList
@@ -148,13 +149,13 @@ class InDialog:
         """Refuse a re-INVITE or UPDATE; the session stays as it was (14.2)."""
         if not 300 <= status <= 699:
             raise LocalProtocolError(f"{status} does not refuse")
-        self._core.respond(self._take_offer(usage), status, now, headers=headers)
+        self._core.respond(self._pending_offer(usage), status, now, headers=headers)
+        usage.offer = None
 
-    def _take_offer(self, usage: InviteUsage) -> ServerTransaction:
+    def _pending_offer(self, usage: InviteUsage) -> ServerTransaction:
         transaction = usage.offer
         if transaction is None or not self._core.offer_pending(usage):
             raise LocalProtocolError("No offer of the peer waits for an answer")
-        usage.offer = None
         return transaction
 
     # ---- ours ------------------------------------------------------------------------------

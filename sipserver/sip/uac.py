@@ -92,8 +92,8 @@ class ClientSide:
         usage = InviteUsage(core.next_number(), request)
         usage.late_offer = not request.body
         usage.flow = flow
-        core.usages[usage.number] = usage
         self._send(usage, request, flow, target, now)
+        core.usages[usage.number] = usage
         return usage
 
     def _send(
@@ -110,8 +110,6 @@ class ClientSide:
         def on_failure(status: int, at: float) -> None:
             self._failed(usage, status, build.reason_phrase(status), None, at)
 
-        usage.invite = request
-        usage.phase = Phase.EARLY
         usage.client = ClientInvite(
             self._core.layer,
             request,
@@ -123,6 +121,8 @@ class ClientSide:
             usage=usage.number,
         )
         self._core.layer.add_client(usage.client)
+        usage.invite = request
+        usage.phase = Phase.EARLY
 
     def retry(self, usage: InviteUsage, headers: HeaderList, now: float) -> None:
         """Send the refused INVITE again with more headers (22.2): same Call-ID and From tag, next
@@ -131,7 +131,6 @@ class ClientSide:
         if usage.phase is not Phase.FAILED or old is None:
             raise LocalProtocolError("Only a refused INVITE can be tried again")
         core = self._core
-        core.deadlines.cancel(usage.expiry)
         fields = old.request.headers.copy()
         for name in {name for name, _ in headers}:
             fields.remove(name)
@@ -140,8 +139,9 @@ class ClientSide:
         fields.set("Via", core.via(old.flow, old.target))
         fields.set("CSeq", f"{old.request.cseq.number + 1} INVITE")
         request = Request("INVITE", old.request.uri, fields, old.request.body)
-        usage.cancelled = False
         self._send(usage, request, old.flow, old.target, now)
+        usage.cancelled = False
+        core.deadlines.cancel(usage.expiry)
 
     def _on_response(
         self, usage: InviteUsage, request: Request, response: Response, flow: Flow, now: float
@@ -299,7 +299,7 @@ class ClientSide:
             body=body,
             content_type=SDP,
         )
-        token = usage.reinvite = core.next_number()
+        token = core.next_number()
 
         def on_response(response: Response, _flow: Flow, at: float) -> None:
             if 200 <= response.status < 300:
@@ -314,6 +314,7 @@ class ClientSide:
             core.layer, request, flow, target, on_response, on_failure, now, usage=usage.number
         )
         core.layer.add_client(usage.client)
+        usage.reinvite = token
         return token
 
     def _reinvite_answered(

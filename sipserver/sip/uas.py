@@ -148,9 +148,9 @@ class ServerSide:
         """Send 200 with SDP until its ACK comes."""
         transaction = self._unanswered(usage)
         dialog = self._dialog(usage, transaction)
+        self.accept(usage, transaction, dialog, body, now, headers)
         self._core.deadlines.cancel(usage.expiry)
         usage.phase = Phase.ANSWERED
-        self.accept(usage, transaction, dialog, body, now, headers)
 
     def accept(
         self,

@@ -183,8 +183,8 @@ def parse_port(text: str) -> int:
 
 
 def _media_line(value: str, lines: tuple[Line, ...]) -> MediaLine:
-    parts = value.split(" ")
-    if len(parts) < 4 or "" in parts or len(parts) > limits.MAX_FORMATS + 3:
+    parts = value.split()
+    if len(parts) < 4 or len(parts) > limits.MAX_FORMATS + 3:
         raise SdpError("Malformed m= line")
     port, slash, count = parts[1].partition("/")
     return MediaLine(
@@ -200,8 +200,8 @@ def _media_line(value: str, lines: tuple[Line, ...]) -> MediaLine:
 def _read_origin(lines: tuple[Line, ...]) -> Origin:
     for line in lines:
         if line.kind == "o":
-            parts = line.value.split(" ")
-            if len(parts) != 6 or not parts[0]:
+            parts = line.value.rsplit(" ", 5)  # a user name with blanks is no reason to refuse
+            if len(parts) != 6:
                 break
             numbers = (parts[1], parts[2])
             # RFC 3264 5 wants 64 bits; longer ones are in use and cost nothing up to here.

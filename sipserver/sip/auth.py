@@ -30,7 +30,7 @@ OFFERED_ALGORITHMS: Final = (SHA256, MD5)
 _HASHES: Final = {MD5: "md5", SHA256: "sha256", SHA512_256: "sha512_256"}
 _STRENGTH: Final = {MD5: 1, SHA512_256: 2, SHA256: 3}
 _HEX = re.compile(r"[0-9a-f]+")
-_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{8}")
+_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{1,8}")
 
 
 def _digest(algorithm: str, *parts: str) -> str:

@@ -18,7 +18,11 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 # Raw control characters, NUL among them, are legal in a quoted string only behind a backslash
 # (quoted-pair); CR and LF never are.
 _QUOTED = re.compile(r'"(?:[^"\\\r\n\x00-\x08\x0b-\x1f\x7f]|\\[^\r\n])*"')
-_DISPLAY_TOKENS = re.compile(r"[A-Za-z0-9\-.!%*_+`'~ \t\x80-\U0010ffff]*")
+# RFC 3261 has tokens and blanks here; phones send brackets, "@", "/" and UTF-8 just as well. What
+# could be read in two ways stays out.
+_DISPLAY_TEXT = re.compile(r'[^\x00-\x08\x0a-\x1f\x7f"<>,;\\]*')
+# A gen-value that is not quoted: token or host by the RFC; base64 with its "=" occurs.
+_BARE_VALUE = re.compile(r'[^\x00-\x20\x7f"<>,;]*')
 _ESCAPED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _HOSTNAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
@@ -34,11 +38,8 @@ def is_token(text: str) -> bool:
 
 
 def is_display_text(text: str) -> bool:
-    """Tell whether ``text`` may stand unquoted in front of ``<`` (tokens and blanks).
-
-    Octets above 127 are let through: phones send unquoted UTF-8 names.
-    """
-    return _DISPLAY_TOKENS.fullmatch(text) is not None
+    """Tell whether ``text`` is accepted unquoted in front of ``<``."""
+    return _DISPLAY_TEXT.fullmatch(text) is not None
 
 
 def quote(text: str) -> str:
@@ -63,12 +64,10 @@ def quoted_prefix(text: str) -> int:
 
 
 def is_value(text: str) -> bool:
-    """Tell whether ``text`` is a gen-value: token, host (IPv6 too) or quoted string."""
+    """Tell whether ``text`` is accepted as the value of a header parameter."""
     if text[:1] == '"':
         return quoted_prefix(text) == len(text)
-    return not any(char in ' \t\r\n"<>,;=' for char in text) and text.isprintable() | (
-        not text.isascii()
-    )
+    return _BARE_VALUE.fullmatch(text) is not None
 
 
 def split_elements(value: str) -> list[str]:

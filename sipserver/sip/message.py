@@ -8,6 +8,7 @@ malformed. ``validate_request`` asks for all that must be right before a request
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Final
 
 from sipserver.sip import grammar, limits, typed
@@ -36,19 +37,18 @@ _SINGLETONS: Final = frozenset(
 )
 
 
-class Message:
+class Message(ABC):
     """What requests and responses have in common."""
 
     __slots__ = ("body", "headers")
 
-    def __init__(self, headers: Headers, body: bytes = b"") -> None:
-        self.headers = headers
-        self.body = body
+    headers: Headers
+    body: bytes
 
     @property
+    @abstractmethod
     def start_line(self) -> str:
         """First line, without its line end."""
-        raise NotImplementedError
 
     @property
     def call_id(self) -> str:

@@ -89,7 +89,9 @@ def content_type(headers: Headers) -> str | None:
 
 
 def _option_tags(headers: Headers, name: str) -> tuple[str, ...]:
-    return tuple(tag.lower() for tag in headers.values(name))
+    # Split by hand to forgive empty elements ("replaces, , timer"), which mean nothing here.
+    tags = (tag.strip() for value in headers.get_all(name) for tag in value.split(","))
+    return tuple(tag.lower() for tag in tags if tag)
 
 
 def require(headers: Headers) -> tuple[str, ...]:

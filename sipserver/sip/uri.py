@@ -275,7 +275,7 @@ class NameAddr:
     def __str__(self) -> str:
         name = self.display_name
         if name:
-            plain = name.isascii() and grammar.is_display_text(name) and name == name.strip()
+            plain = name == name.strip() and grammar.is_token(name.replace(" ", ""))
             name = f"{name} " if plain else f"{grammar.quote(name)} "
         return f"{name}<{self.uri}>{self.params}"
 

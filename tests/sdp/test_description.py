@@ -62,6 +62,13 @@ def test_everything_is_read_and_kept():
     assert (image.port, image.connection, image.direction) == (0, None, None)
 
 
+def test_blanks_too_many_are_forgiven():
+    loose = SHORT.replace(b"o=-", b"o=Two Words") + b"m=audio  1 RTP/AVP 0 8 \r\n"
+    description = SessionDescription.parse(loose)
+    assert description.origin.username == "Two Words"
+    assert description.media[0].formats == ("0", "8")
+
+
 def test_lf_line_ends_and_a_missing_last_one_are_accepted():
     loose = FULL.replace(b"\r\n", b"\n")[:-1]
     assert bytes(SessionDescription.parse(loose)) == FULL
@@ -75,7 +82,6 @@ BAD = [
     SHORT + b"m=audio 1 RTP/AVP\r\n",
     SHORT + b"m=audio x RTP/AVP 0\r\n", SHORT + b"m=audio 65536 RTP/AVP 0\r\n",
     SHORT + b"m=audio -1 RTP/AVP 0\r\n", SHORT + b"m=audio 1/x RTP/AVP 0\r\n",
-    SHORT + b"m=audio  1 RTP/AVP 0\r\n", SHORT + b"m=audio 1 RTP/AVP 0 \r\n",
     SHORT + b"a=x\r\n" * limits.MAX_LINES, SHORT + b"a=" + b"x" * limits.MAX_LINE_SIZE,
     SHORT + b"m=audio 1 RTP/AVP 0\r\n" * (limits.MAX_MEDIA + 1),
     SHORT + b"m=audio 1 RTP/AVP" + b" 0" * (limits.MAX_FORMATS + 1), b"v=0\r\n" * 5000,

@@ -160,9 +160,10 @@ def test_credentials_are_normalised_and_unknown_parameters_ignored():
     + [CREDENTIALS.replace(part, "") for part in (
         'username="u", ', 'realm="r", ', 'nonce="n", ', 'uri="sip:a@b", ', 'response="ABC", ',
         ', cnonce="c"', "nc=0000000A, ")]
-    + [CREDENTIALS.replace("qop=auth", "qop=auth-int"), CREDENTIALS.replace("0000000A", "1"),
+    + [CREDENTIALS.replace("qop=auth", "qop=auth-int"), CREDENTIALS.replace("0000000A", "x"),
        CREDENTIALS.replace("md5", "SHA-1"), CREDENTIALS + ', realm="again"',
-       CREDENTIALS + ', a="b" c', CREDENTIALS + ", <=>"],
+       CREDENTIALS + ', a="b" c', CREDENTIALS + ", <=>",
+       CREDENTIALS + "".join(f", a{number}=1" for number in range(60))],
 )  # fmt: skip
 def test_malformed_credentials_are_refused(value):
     with pytest.raises(RemoteProtocolError):

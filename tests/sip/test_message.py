@@ -45,7 +45,7 @@ def refusal(data):
 def test_request_has_typed_properties():
     request = parse_datagram(
         text_of(
-            extra="k: timer, 100rel\r\nRequire: Foo\r\nRoute: <sip:p1;lr>, <sip:p2;lr>\r\n"
+            extra="k: timer, 100rel\r\nRequire: Foo, , bar,\r\nRoute: <sip:p1;lr>, <sip:p2;lr>\r\n"
             "Record-Route: <sip:r;lr>\r\nc: Application/SDP ; charset=utf-8\r\nExpires: 30\r\n"
             "m: <sip:b@c>\r\n"
         )
@@ -69,7 +69,7 @@ def test_request_has_typed_properties():
     assert [route.uri.host for route in request.routes] == ["p1", "p2"]
     assert [route.uri.host for route in request.record_routes] == ["r"]
     assert request.content_type == "application/sdp"
-    assert request.require == ("foo",)
+    assert request.require == ("foo", "bar")
     assert request.supported == ("timer", "100rel")
     assert not request.contact_is_wildcard
 
@@ -83,6 +83,12 @@ def test_absent_optional_headers():
     assert request.content_type is None
     assert request.routes == request.record_routes == []
     assert request.require == request.supported == ()
+
+
+@pytest.mark.parametrize("value", ["sdp", "a b/c", "/sdp", "application/", "a/b/c"])
+def test_malformed_content_type_is_refused_when_it_is_read(value):
+    with pytest.raises(RemoteProtocolError):
+        _ = parse_datagram(text_of(Content_Type=value)).content_type
 
 
 def test_wildcard_contact():

@@ -43,6 +43,7 @@ INVALID = [
     "sip:a b@host", "sip:a@ho st", "<sip:a@b>", "sip:a@b;", "sip:a@b;;lr", "sip:a%4@b",
     "sip:a%zz@b", "sip:a@[::1", "sip:a@[::g]", "sip:a@[1]", "sip:a@[::1]x", 'sip:a"b@c',
     "sip:a@b>c", "1tel:5", "tel:", "sip:a@b@c", "sip:a@-b", "sip:a@b;x=\x01",
+    "sip:a@b;x=%1", "sip:a@b?x=%zz", "urn:a b",
 ]  # fmt: skip
 
 
@@ -117,6 +118,8 @@ NAME_ADDRS = [
     ("<sip:a@b;lr>;tag=1", "", "sip:a@b;lr", "1", "<sip:a@b;lr>;tag=1"),
     ('"A, \\"B\\"" <sip:a@b>', 'A, "B"', "sip:a@b", None, '"A, \\"B\\"" <sip:a@b>'),
     ("Anna Lena<sip:a@b>;x", "Anna Lena", "sip:a@b", None, "Anna Lena <sip:a@b>;x"),
+    ("A (Work) @ b/c <sip:a@b>", "A (Work) @ b/c", "sip:a@b", None, '"A (Work) @ b/c" <sip:a@b>'),
+    ("<sip:a@b>;k=YWI=;h=[::1]", "", "sip:a@b", None, "<sip:a@b>;k=YWI=;h=[::1]"),
     ("Jürgen <sip:j@b>", "Jürgen", "sip:j@b", None, '"Jürgen" <sip:j@b>'),
     ('<sip:a@b>;x="y;tag=2";TAG=3', "", "sip:a@b", "3", '<sip:a@b>;x="y;tag=2";TAG=3'),
     ("<tel:+32151>", "", "tel:+32151", None, "<tel:+32151>"),

@@ -326,3 +326,23 @@ def test_enqueue_with_a_task_needs_no_name():
 def test_target_of_refer(inner, target, codes):
     node, found = read(f"<Refer>{inner}</Refer>")
     assert (node.target, found) == (target, codes)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129])
+def test_a_conference_needs_a_name(name):
+    node, codes = read(f"<Dial><Conference>{name}</Conference></Dial>")
+    assert (node.nouns[0].name, codes) == ("", [13237])
+
+
+def test_enqueue_takes_one_task():
+    node, codes = read('<Enqueue workflowSid="WW1"><Task>1</Task><Task>2</Task></Enqueue>')
+    assert ([task.body for task in node.tasks], codes) == (["1"], [12200])
+
+
+@pytest.mark.parametrize(
+    ("inner", "identity"),
+    [("", ""), ("a<Identity>b</Identity>", "a"), ("<Identity>a</Identity>" * 2, "a")],
+)
+def test_a_client_has_one_identity(inner, identity):
+    node, codes = read(f"<Dial><Client>{inner}</Client></Dial>")
+    assert (node.nouns[0].identity, codes) == (identity, [12200])

@@ -43,19 +43,16 @@ class Page:
         Raises :class:`VerbFailed`: 11100 not an HTTP URL, 15004 relative in an inline document.
         """
         url = url.strip()
-        if is_http_url(url):
-            if not self.url and not urlsplit(url).scheme:
-                raise VerbFailed(
-                    RELATIVE_URL_IN_INLINE,
-                    f"{quoted(url)} is relative, but an inline document has no URL of its own",
-                )
-            try:
-                absolute = urljoin(self.url, url) if self.url else url
-            except ValueError:
-                absolute = ""
-            if absolute:
-                return absolute
-        raise VerbFailed(INVALID_URL, f"{quoted(url)} is not an HTTP URL", url)
+        if not is_http_url(url):
+            raise VerbFailed(INVALID_URL, f"{quoted(url)} is not an HTTP URL", url)
+        if self.url:
+            return urljoin(self.url, url)
+        if not urlsplit(url).scheme:
+            raise VerbFailed(
+                RELATIVE_URL_IN_INLINE,
+                f"{quoted(url)} is relative, but an inline document has no URL of its own",
+            )
+        return url
 
     def request_for(self, fetch: Fetch) -> DocumentRequest:
         """The request that an outcome of this document asks for. Raises as :meth:`resolve`."""

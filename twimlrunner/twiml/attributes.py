@@ -209,9 +209,9 @@ class Attributes:
             return None
         return value
 
-    def callback(self, name: str, *, code: int = SCHEMA) -> str | None:
+    def callback(self, name: str) -> str | None:
         """URL of an asynchronous callback: a bad one costs the callback, not the document."""
-        return self.url(name, code=code)
+        return self.url(name, code=SCHEMA)
 
     def language(self, name: str, default: str, *, code: int = SCHEMA) -> str:
         """A BCP 47 language tag."""

@@ -18,7 +18,6 @@ from typing import Final
 
 # Documents and webhooks (errors.md section 4).
 INVALID_URL: Final = 11100
-FETCH_FAILED: Final = 11200
 BODY_TOO_LARGE: Final = 11750
 NOT_XML: Final = 12100
 WRONG_VERSION: Final = 12101

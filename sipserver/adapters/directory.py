@@ -39,7 +39,7 @@ class CachedDirectory:
         self._domains: dict[str, DomainPolicy | None] = {}
         self._credentials: dict[tuple[str, str], CredentialHashes | None] = {}
         self._version: int | None = None
-        self._verified_at = 0.0
+        self._verified_at = asyncio.get_running_loop().time()
         self._generation = 0
 
     async def domain(self, name: str) -> DomainPolicy | None:

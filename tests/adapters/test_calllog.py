@@ -1,0 +1,150 @@
+"""The call log's writer thread over the real services and database."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from django.db import DatabaseError, OperationalError
+
+from sipdomains.contracts import CallEventRecord, CallOpened, LogRecord
+from sipserver.adapters import calllog
+from sipserver.adapters.calllog import CallLogWriter
+from sipserver.calls.ports import LogUnavailable
+
+
+def opened(number: int = 1) -> CallOpened:
+    return CallOpened(
+        call_sid=f"CA{number:032x}", account_sid="", domain_sid="", domain_name="pbx.example.net",
+        node="n", at=1.0, direction="inbound", from_="sip:a@b", to="sip:c@d", status="ringing",
+        sip={},
+    )  # fmt: skip
+
+
+def fact(number: int, seq: int) -> CallEventRecord:
+    return CallEventRecord(f"CA{number:032x}", seq, 1.0, "ringing")
+
+
+class Services:
+    """Stands for ``sipdomains.services.calls``: what was committed, in which batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[LogRecord]] = []
+        self.errors: list[Exception] = []
+        self.poison: LogRecord | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def apply(self, records: Sequence[LogRecord]) -> None:
+        self.gate.wait(5)
+        if self.errors:
+            raise self.errors.pop(0)
+        if any(record is self.poison for record in records):
+            raise DatabaseError("this one cannot be stored")
+        self.batches.append(list(records))
+
+    def apply_each(self, records: Sequence[LogRecord]) -> list[tuple[LogRecord, DatabaseError]]:
+        failed = []
+        for record in records:
+            try:
+                self.apply([record])
+            except DatabaseError as error:
+                failed.append((record, error))
+        return failed
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> Services:
+    fake = Services()
+    monkeypatch.setattr(calllog, "calls", fake)
+    return fake
+
+
+@pytest.fixture
+async def writer(services: Services) -> AsyncIterator[CallLogWriter]:
+    log = CallLogWriter(asyncio.get_running_loop())
+    log.start()
+    yield log
+    services.gate.set()
+    await log.stop(5)
+
+
+async def test_open_returns_when_committed(services: Services, writer: CallLogWriter) -> None:
+    await writer.open(opened())
+    assert services.batches == [[opened()]]
+
+
+async def test_what_waits_travels_together_and_in_order(
+    services: Services, writer: CallLogWriter
+) -> None:
+    services.gate.clear()
+    first = asyncio.create_task(writer.open(opened(1)))
+    await asyncio.sleep(0)
+    for seq in (1, 2, 3):
+        writer.append(fact(1, seq))
+    second = asyncio.create_task(writer.open(opened(2)))
+    await asyncio.sleep(0)
+    services.gate.set()
+    await asyncio.gather(first, second)
+    everything = [record for batch in services.batches for record in batch]
+    assert everything == [opened(1), fact(1, 1), fact(1, 2), fact(1, 3), opened(2)]
+    assert len(services.batches) <= 2
+
+
+async def test_database_that_comes_back_loses_nothing(
+    services: Services, writer: CallLogWriter
+) -> None:
+    services.errors = [OperationalError("gone"), OperationalError("still gone")]
+    writer.append(fact(1, 1))
+    await writer.flush()
+    assert services.batches == [[fact(1, 1)]]
+    assert writer.lost == 0
+
+
+async def test_a_row_that_waits_too_long_fails_but_is_kept(
+    services: Services, writer: CallLogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calllog, "OPEN_SECONDS", 0.05)
+    services.gate.clear()
+    with pytest.raises(LogUnavailable):
+        await writer.open(opened())
+    assert writer.backlog[0] == 1
+    assert writer.backlog[1] >= 0.05
+    monkeypatch.setattr(calllog, "OPEN_SECONDS", 5.0)
+    services.gate.set()
+    await writer.flush()
+    assert services.batches == [[opened()]]
+    assert writer.backlog == (0, 0.0)
+
+
+async def test_a_poison_record_fails_alone(services: Services, writer: CallLogWriter) -> None:
+    services.poison = bad = opened(1)
+    services.gate.clear()
+    tasks = [asyncio.create_task(writer.open(record)) for record in (bad, opened(2))]
+    await asyncio.sleep(0)
+    services.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], LogUnavailable)
+    assert results[1] is None
+    assert writer.lost == 1
+
+
+async def test_stop_writes_what_is_queued(services: Services) -> None:
+    log = CallLogWriter(asyncio.get_running_loop())
+    log.start()
+    log.append(fact(1, 1))
+    await log.stop(5)
+    assert services.batches == [[fact(1, 1)]]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_rows_are_really_there_when_open_returns() -> None:
+    from sipdomains.models import Call
+
+    log = CallLogWriter(asyncio.get_running_loop())
+    log.start()
+    await log.open(opened())
+    assert await Call.objects.filter(sid=opened().call_sid, status="ringing").aexists()
+    await log.stop(5)

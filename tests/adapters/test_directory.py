@@ -1,0 +1,95 @@
+"""The listener's cached view of the configuration, over the real services and database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError
+
+from sipdomains.models import SipDomain
+from sipdomains.services import domains
+from sipdomains.services.provisioning import DomainPlan, provision
+from sipserver.adapters.dbpool import DatabasePool
+from sipserver.adapters.directory import CachedDirectory
+from sipserver.calls.ports import DirectoryUnavailable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_domain() -> SipDomain:
+    return provision(
+        DomainPlan(
+            name="pbx.example.net",
+            voice_url="http://127.0.0.1/voice",
+            username="alice",
+            password="Correct9HorseX",
+            allow=["192.0.2.0/24"],
+            aliases=["pbx.local"],
+        )
+    )
+
+
+@pytest.fixture
+async def directory() -> AsyncIterator[CachedDirectory]:
+    pool = DatabasePool(2)
+    yield CachedDirectory(pool)
+    pool.close()
+
+
+async def test_by_name_and_alias_in_any_case(directory: CachedDirectory) -> None:
+    domain = await sync_to_async(make_domain)()
+    for name in ("pbx.example.net", "PBX.Example.NET.", "pbx.local"):
+        policy = await directory.domain(name)
+        assert policy is not None
+        assert policy.domain_sid == domain.sid
+    assert policy.has_acl
+    assert policy.has_credentials
+    assert [network for _, network in policy.acl_networks] == [ip_network("192.0.2.0/24")]
+    assert await directory.domain("other.example.net") is None
+
+
+async def test_credential_holds_hashes_only(directory: CachedDirectory) -> None:
+    domain = await sync_to_async(make_domain)()
+    found = await directory.credential(domain.sid, "alice")
+    assert found is not None
+    assert (len(found.ha1_md5), len(found.ha1_sha256)) == (32, 64)
+    assert await directory.credential(domain.sid, "Alice") is None
+
+
+async def test_an_edit_is_seen_at_the_next_poll(directory: CachedDirectory) -> None:
+    await sync_to_async(make_domain)()
+    await directory.poll()
+    before = await directory.domain("pbx.example.net")
+    assert before is not None
+
+    def edit() -> None:
+        domain = SipDomain.objects.get()
+        domain.voice_url = "http://127.0.0.1/other"
+        domain.save()
+
+    await sync_to_async(edit)()
+    assert await directory.domain("pbx.example.net") == before
+    await directory.poll()
+    after = await directory.domain("pbx.example.net")
+    assert after is not None
+    assert after.voice_url == "http://127.0.0.1/other"
+
+
+async def test_database_down_serves_the_cache_and_refuses_the_rest(
+    directory: CachedDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sync_to_async(make_domain)()
+    known = await directory.domain("pbx.example.net")
+
+    def down(*args: object) -> None:
+        raise OperationalError("no database")
+
+    monkeypatch.setattr(domains, "policy", down)
+    monkeypatch.setattr(domains, "config_version", down)
+    await directory.poll()
+    assert await directory.domain("pbx.example.net") == known
+    with pytest.raises(DirectoryUnavailable):
+        await directory.domain("other.example.net")

@@ -1,0 +1,9 @@
+"""The admin site, for staff: configuration to edit, the log to read."""
+
+from django.contrib import admin
+
+from sipdomains.admin import accounts, domains, lists, log  # noqa: F401 - registration
+
+admin.site.site_header = "sipdomains"
+admin.site.site_title = "sipdomains"
+admin.site.index_title = "Configuration and log"

@@ -10,7 +10,7 @@ from django.db import models
 
 from sipdomains import sids
 from sipdomains.models.accounts import Account
-from sipdomains.models.configuration import ConfigurationModel, check_room
+from sipdomains.models.configuration import ConfigurationModel, check_room, check_same_account
 from sipdomains.models.fields import new_sid, sid_field
 
 MAX_LISTS_PER_ACCOUNT = 1000
@@ -49,6 +49,7 @@ class IpAccessControlList(ConfigurationModel):
                 "21255",
                 "This account already has %(limit)d IP access control lists, which is the limit.",
             )
+            check_same_account(self.call_mappings.exclude(domain__account_id=self.account_id))
 
     def check_deletable(self) -> None:
         if mapping := self.call_mappings.select_related("domain").first():

@@ -81,7 +81,9 @@ class ConfigurationQuerySet(models.QuerySet[_Row]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
-ConfigurationManager = models.Manager.from_queryset(ConfigurationQuerySet)
+class ConfigurationManager(models.Manager[_Row]):
+    def get_queryset(self) -> ConfigurationQuerySet[_Row]:
+        return ConfigurationQuerySet(self.model, using=self._db)
 
 
 class ConfigurationModel(models.Model):
@@ -123,3 +125,16 @@ def check_room(
     """Raise ValidationError when a new ``row`` would be one more than ``limit`` siblings."""
     if row._state.adding and siblings.count() >= limit:
         raise ValidationError(text, code=code, params={"limit": limit})
+
+
+def check_same_account(strangers: models.QuerySet[Any]) -> None:
+    """Raise ValidationError when there are mappings that lead to another account."""
+    if strangers.exists():
+        raise ValidationError(
+            {
+                "account": ValidationError(
+                    "A domain and the lists mapped to it must belong to the same account.",
+                    code="20404",
+                )
+            }
+        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from hmac import compare_digest
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,7 +14,7 @@ from django.db import models
 
 from sipdomains import sids
 from sipdomains.models.accounts import Account
-from sipdomains.models.configuration import ConfigurationModel, check_room
+from sipdomains.models.configuration import ConfigurationModel, check_room, check_same_account
 from sipdomains.models.fields import EncryptedTextField, new_sid, sid_field
 
 MAX_LISTS_PER_ACCOUNT = 100
@@ -78,6 +80,8 @@ class CredentialList(ConfigurationModel):
                 "21239",
                 "This account already has %(limit)d credential lists, which is the limit.",
             )
+            for mappings in (self.call_mappings, self.registration_mappings):
+                check_same_account(mappings.exclude(domain__account_id=self.account_id))
 
     def check_deletable(self) -> None:
         for mappings in (self.call_mappings, self.registration_mappings):
@@ -113,6 +117,21 @@ class Credential(ConfigurationModel):
     def __str__(self) -> str:
         return self.username
 
+    _stored_username = ""
+
+    @classmethod
+    def from_db(
+        cls,
+        db: str | None,
+        field_names: Collection[str],
+        values: Collection[Any],
+        **kwargs: Any,
+    ) -> Self:
+        row = super().from_db(db, field_names, values, **kwargs)
+        if "username" in field_names:
+            row._stored_username = row.username
+        return row
+
     def set_password(self, password: str) -> None:
         """Hash for the server's realm. Raises ValidationError (21243) when it is too weak."""
         check_password_strength(password)
@@ -136,8 +155,18 @@ class Credential(ConfigurationModel):
                     )
                 }
             )
-        if not self.ha1_md5:
+        if not self.realm:
             raise ValidationError("A user needs a password.", code="21243")
+        if self._stored_username not in ("", self.username):
+            raise ValidationError(
+                {
+                    "username": ValidationError(
+                        "The password is bound to the user name, which therefore cannot change: "
+                        "make a new user.",
+                        code="21243",
+                    )
+                }
+            )
         if self.credential_list_id:
             check_room(
                 Credential.objects.filter(credential_list_id=self.credential_list_id),

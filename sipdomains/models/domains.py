@@ -12,7 +12,7 @@ from django.db import models
 
 from sipdomains import sids
 from sipdomains.models.accounts import Account
-from sipdomains.models.configuration import ConfigurationModel, check_room
+from sipdomains.models.configuration import ConfigurationModel, check_room, check_same_account
 from sipdomains.models.fields import method_field, new_sid, sid_field, url_field
 from sipdomains.models.names import (
     MAX_HOST_LENGTH,
@@ -163,6 +163,13 @@ class SipDomain(ConfigurationModel):
                 "21230",
                 "This account already has %(limit)d SIP domains, which is the limit.",
             )
+            mine = self.account_id
+            check_same_account(self.call_acl_mappings.exclude(acl__account_id=mine))
+            for mappings in (
+                self.call_credential_list_mappings,
+                self.registration_credential_list_mappings,
+            ):
+                check_same_account(mappings.exclude(credential_list__account_id=mine))
 
     def _check_name(self) -> None:
         name = self.domain_name

@@ -46,9 +46,11 @@ class Mapping(ConfigurationModel):
 
     def clean(self) -> None:
         super().clean()
-        if not self.domain_id or not getattr(self, f"{self.LIST_FIELD}_id"):
+        # Either may be missing, and the domain may not be saved yet, when a form is being filled.
+        domain, mapped = getattr(self, "domain", None), getattr(self, self.LIST_FIELD, None)
+        if domain is None or mapped is None:
             return
-        if getattr(self, self.LIST_FIELD).account_id != self.domain.account_id:
+        if domain.account_id and mapped.account_id != domain.account_id:
             raise ValidationError(
                 {
                     self.LIST_FIELD: ValidationError(

@@ -93,6 +93,8 @@ TEMPLATES = [
     }
 ]
 
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a full credential list on one admin page
+
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = _env.text("TIME_ZONE", "UTC")
@@ -124,7 +126,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = _env.text("STATIC_ROOT") or None  # only for a web server that serves it itself
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

@@ -1,0 +1,74 @@
+"""The call log and the nodes: to look at only. The operators' pages show calls better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sipdomains.admin.base import ReadOnlyAdmin, ReadOnlyInline
+from sipdomains.models import Call, CallEvent, Notification, SipNode, WebhookRequest
+
+
+class EventInline(ReadOnlyInline):
+    model = CallEvent
+    fields = ("seq", "at", "kind", "status", "data")
+
+
+class WebhookInline(ReadOnlyInline):
+    model = WebhookRequest
+    fields = ("at", "attempt", "method", "url", "status", "duration_ms", "error_message")
+    show_change_link = True
+
+
+class NotificationInline(ReadOnlyInline):
+    model = Notification
+    fields = ("at", "level", "code", "message")
+
+
+class LinksToCall:
+    @admin.display(description="call")
+    def call_link(self, row: Any) -> SafeString | str:
+        if not row.call_id:
+            return "-"
+        return format_html('<a href="../call/{}/change/">{}</a>', row.call_id, row.call_id)
+
+
+@admin.register(Call)
+class CallAdmin(ReadOnlyAdmin):
+    list_display = (
+        "started_at", "from_uri", "to_uri", "domain_name", "status", "duration", "reason", "sid",
+    )  # fmt: skip
+    list_filter = ("status", "direction")
+    search_fields = ("=sid", "from_uri", "to_uri", "=sip_call_id", "=source_ip")
+    inlines = (EventInline, WebhookInline, NotificationInline)
+
+
+@admin.register(WebhookRequest)
+class WebhookRequestAdmin(LinksToCall, ReadOnlyAdmin):
+    list_display = (
+        "at", "method", "url", "status", "attempt", "duration_ms", "error_message", "call_link",
+    )  # fmt: skip
+    list_filter = ("purpose", "status")
+    search_fields = ("=request_id", "=call__sid", "url")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # A page of attempts does not need their bodies.
+        return super().get_queryset(request).defer("response_body", "request_headers")
+
+
+@admin.register(Notification)
+class NotificationAdmin(LinksToCall, ReadOnlyAdmin):
+    list_display = ("at", "level", "code", "message", "call_link")
+    list_filter = ("level", "code")
+    search_fields = ("=sid", "=call__sid", "=code", "message")
+
+
+@admin.register(SipNode)
+class SipNodeAdmin(ReadOnlyAdmin):
+    list_display = ("contact", "boot_id", "started_at", "heartbeat_at", "draining", "stopped_at")
+    list_filter = ("draining",)

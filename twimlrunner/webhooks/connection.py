@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._size = 0
         self._max_body = max_body
-        self._head_size = 0
+        self._head_size = 0  # bytes received before the section is complete
+        self._fields_size = 0
         self._headers_done = False
         self._framed = False
         self._chunked = False
@@ -169,8 +170,9 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         headers = self._response.headers
-        if len(headers) >= MAX_HEADERS:
-            raise HttpFailure(Failure.FATAL_VIOLATION, "too many header fields")
+        self._fields_size += len(name) + len(value)
+        if len(headers) >= MAX_HEADERS or self._fields_size > MAX_HEAD:
+            raise HttpFailure(Failure.FATAL_VIOLATION, "header section too large")
         headers.append((name, value))
         match name.lower():
             case b"content-length":

@@ -41,6 +41,11 @@ CORPUS = Path(__file__).parent.parent / "corpus" / "twiml"
         (b'<Response xmlns="urn:x"/>', 12102, 1),
         (b"<Response>" + b" " * DOCUMENT_BYTES + b"</Response>", 11750, 0),
         (b"<Response>" + b"<Pause/>" * ELEMENTS + b"</Response>", 12100, 1),
+        (
+            b"<Response>\n<Say " + b" ".join(b"a%d=''" % n for n in range(101)) + b"/></Response>",
+            12100,
+            2,
+        ),
         (b"<Response>" + b"<p>" * DEPTH + b"</p>" * DEPTH + b"</Response>", 12100, 1),
     ],
 )
@@ -80,7 +85,7 @@ def test_hostile_document_is_refused_quickly(path):
     with pytest.raises(TwimlError) as caught:
         parse(path.read_bytes())
     assert caught.value.code == 12100
-    assert time.process_time() - started < 1.0
+    assert time.process_time() - started < 0.05
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("good-*.xml")), ids=lambda path: path.stem)

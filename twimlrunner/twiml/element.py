@@ -27,12 +27,7 @@ class Element(Attributes):
     __slots__ = ("_children_read", "_text_read", "source")
 
     def __init__(self, source: etree._Element, issues: MutableSequence[Issue]) -> None:
-        super().__init__(
-            str(source.tag),
-            source.sourceline or 0,
-            dict(source.attrib),
-            issues,
-        )
+        super().__init__(str(source.tag), source.sourceline or 0, dict(source.items()), issues)
         self.source = source
         self._text_read = False
         self._children_read = False

@@ -255,6 +255,8 @@ class Core:
         if usage.phase is Phase.ENDED:
             return
         self.forget(usage)
+        if usage.client is not None:  # a re-INVITE that may never get its final response
+            usage.client.limit_to(now + self.config.timers.limit)
         if usage.offer is not None:
             if self.offer_pending(usage):
                 self.respond(usage.offer, 487, now)  # RFC 3261 15.1.2

@@ -23,7 +23,8 @@ from sipserver.sip.in_dialog import InDialog
 from sipserver.sip.message import Request, Response, parse_datagram, validate_request
 from sipserver.sip.screening import Refusal, screen
 from sipserver.sip.transactions.client_invite import ClientInvite
-from sipserver.sip.transactions.layer import Key, server_key
+from sipserver.sip.transactions.layer import Key, ServerTransaction, merge_key, server_key
+from sipserver.sip.transactions.server_invite import ServerInvite
 from sipserver.sip.transactions.server_other import ServerOther
 from sipserver.sip.uac import ClientSide
 from sipserver.sip.uas import ServerSide
@@ -317,7 +318,15 @@ class SipEngine:
         routing.stamp_via(request, flow)  # first, because it empties the cache of parsed headers
         validate_request(request)
         if method == "CANCEL":
-            self._server.cancel(request, key, flow, data, now)
+            invite = core.layer.server(server_key(request, "INVITE"))
+            if isinstance(invite, ServerInvite):
+                self._server.cancel(request, key, invite, flow, data, now)
+            else:
+                self._respond_statelessly(request, Refusal(481), flow)
+            return
+        if len(core.layer) >= core.config.max_transactions and method != "BYE":
+            retry_after = (("Retry-After", str(core.config.retry_after)),)
+            self._respond_statelessly(request, Refusal(503, headers=retry_after), flow)
             return
         tag = request.to.tag
         if tag is not None:
@@ -329,37 +338,40 @@ class SipEngine:
 
     def _outside(self, request: Request, key: Key, flow: Flow, data: bytes, now: float) -> None:
         core = self._core
-        config = core.config
-        if len(core.layer) >= config.max_transactions:
-            retry_after = (("Retry-After", str(config.retry_after)),)
-            self._respond_statelessly(request, Refusal(503, headers=retry_after), flow)
-            return
-        refusal = screen(request, config, in_dialog=False)
+        refusal = screen(request, core.config, in_dialog=False)
+        identity = merge_key(request)
         if request.to.tag is not None:
             refusal = Refusal(481)
-        elif core.layer.is_merged(request):
+        elif core.layer.is_merged(identity):
             refusal = Refusal(482)
         if request.method == "INVITE":
+            invite = self._server.start(request, key, flow, identity)
             if refusal is None:
-                self._server.invite(request, key, flow, data, now)
+                self._server.invite(invite, flow, data, now)
             else:
-                self._refuse_invite(request, refusal, key, flow, now)
+                self._refuse(invite, refusal, invite.to_tag, now)
+                self._tell_refused(request, refusal, flow)
             return
         hop = routing.response_hop(request, flow)
         transaction = ServerOther(core.layer, request, *hop, now)
-        core.layer.add_server(transaction, key)
+        core.layer.add_server(transaction, key, identity)
         if refusal is None and request.method == "OPTIONS":
             refusal = self._options()
         if refusal is None:
             number = core.layer.number(transaction)
             core.output.events.append(IncomingRequest(number, request, flow))
-            return
-        core.respond(
+        else:
+            self._refuse(transaction, refusal, core.ids.tag(), now)
+
+    def _refuse(
+        self, transaction: ServerTransaction, refusal: Refusal, to_tag: str, now: float
+    ) -> None:
+        self._core.respond(
             transaction,
             refusal.status,
             now,
             reason=refusal.reason,
-            to_tag=core.ids.tag(),
+            to_tag=to_tag,
             headers=refusal.headers,
         )
 
@@ -368,20 +380,6 @@ class SipEngine:
             retry_after = ("Retry-After", str(self._core.config.retry_after))
             return Refusal(503, "Draining" if self.draining else "Overloaded", (retry_after,))
         return Refusal(200, headers=self._core.capabilities)
-
-    def _refuse_invite(
-        self, request: Request, refusal: Refusal, key: Key, flow: Flow, now: float
-    ) -> None:
-        transaction = self._server.start(request, key, flow)
-        self._core.respond(
-            transaction,
-            refusal.status,
-            now,
-            reason=refusal.reason,
-            to_tag=transaction.to_tag,
-            headers=refusal.headers,
-        )
-        self._tell_refused(request, refusal, flow)
 
     def _tell_refused(self, request: Request, refusal: Refusal, flow: Flow) -> None:
         reason = refusal.reason or build.reason_phrase(refusal.status)

@@ -157,12 +157,11 @@ class RequestFinal:
     response: Response | None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageTraced:
+class MessageTraced(NamedTuple):
     """One message of a usage went over the wire (retransmissions are not repeated).
 
     Comes after the event that introduces the usage, and may come after the one that ends it: the
-    ACK of a refused INVITE, the 200 to a BYE.
+    ACK of a refused INVITE, the 200 to a BYE. A tuple because there are many of them.
     """
 
     usage: int

@@ -173,8 +173,8 @@ class InDialog:
         core = self._core
         if method in ("INVITE", "ACK", "CANCEL", "BYE"):
             raise LocalProtocolError(f"{method} has a function of its own")
-        if usage.phase is Phase.LEAVING:
-            raise LocalProtocolError("BYE has been sent")
+        if usage.phase not in (Phase.ANSWERED, Phase.CONFIRMED):
+            raise LocalProtocolError("The call is not up")
         token = core.next_number()
 
         def on_final(status: int, response: Response | None, at: float) -> None:

@@ -81,6 +81,7 @@ def stamp_via(request: Request, flow: Flow) -> None:
     stamped = via.with_source(*flow.remote)
     if stamped is not via:
         request.headers.replace_first_element("Via", str(stamped))
+        request.headers.cached("via", lambda _headers: stamped)  # spares parsing it again
 
 
 def via_for(transport: str, sent_by: tuple[str, int], branch: str) -> str:

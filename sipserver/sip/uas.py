@@ -30,18 +30,20 @@ class ServerSide:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def start(self, request: Request, key: Key, flow: Flow) -> ServerInvite:
-        """Open the transaction of an INVITE, in a dialog or not."""
+    def start(
+        self, request: Request, key: Key, flow: Flow, identity: Key | None = None
+    ) -> ServerInvite:
+        """Open the transaction of an INVITE; ``identity`` is for one outside dialogs."""
         core = self._core
         response_flow, target = routing.response_hop(request, flow)
         transaction = ServerInvite(core.layer, request, response_flow, target, core.ids.tag())
-        core.layer.add_server(transaction, key)
+        core.layer.add_server(transaction, key, identity)
         return transaction
 
-    def invite(self, request: Request, key: Key, flow: Flow, data: bytes, now: float) -> None:
+    def invite(self, transaction: ServerInvite, flow: Flow, data: bytes, now: float) -> None:
         """Begin a new call: 100 at once, the rest is up to the layer above."""
         core = self._core
-        transaction = self.start(request, key, flow)
+        request = transaction.request
         usage = InviteUsage(core.next_number(), request)
         usage.server = transaction
         usage.flow = flow
@@ -52,15 +54,19 @@ class ServerSide:
         core.trace_in(usage.number, data, flow)
         core.respond(transaction, 100, now)
 
-    def cancel(self, request: Request, key: Key, flow: Flow, data: bytes, now: float) -> None:
+    def cancel(
+        self,
+        request: Request,
+        key: Key,
+        cancelled: ServerInvite,
+        flow: Flow,
+        data: bytes,
+        now: float,
+    ) -> None:
         """CANCEL: 200, and 487 to the INVITE if it has no final response yet (9.2)."""
         core = self._core
         cancelling = ServerOther(core.layer, request, *routing.response_hop(request, flow), now)
         core.layer.add_server(cancelling, key)
-        cancelled = core.layer.server(server_key(request, "INVITE"))
-        if not isinstance(cancelled, ServerInvite):
-            core.respond(cancelling, 481, now, to_tag=core.ids.tag())
-            return
         cancelling.usage = cancelled.usage
         if cancelled.usage:
             core.trace_in(cancelled.usage, data, flow)

@@ -213,7 +213,9 @@ def test_above_the_limit_of_transactions_new_requests_get_503():
     assert node.put(request(branch="z9hG4bKb", call_id="b", body=SDP)) == ["503 INVITE"]
     assert node.last().headers.get("Retry-After") == "5"
     assert [each.status for each in node.told()] == [503]
+    assert node.put(request("CANCEL", branch="z9hG4bKc", call_id="c")) == ["481 CANCEL"]
     assert node.engine.sizes["usages"] == 1
+    assert node.engine.sizes["transactions"] == 1
 
 
 def test_a_merged_request_is_482_and_starts_no_call():
@@ -904,6 +906,19 @@ def test_reinvite_of_ours_without_offer_is_acknowledged_with_the_answer():
     assert node.take() == ["ACK"]
     assert node.last().body == b"v=0\r\n"
     assert node.put(ok, 0.6) == ["ACK"]
+
+
+def test_a_reinvite_of_ours_that_gets_no_final_response_does_not_outlive_the_call():
+    node = Node()
+    usage = node.up()
+    node.engine.reinvite(usage, SDP, 0.0)
+    node.take()
+    node.put(response(node.outgoing[0].data, 100), 0.1)
+    assert node.send("BYE", 1.0, cseq=2) == ["200 BYE"]
+    node.told()
+    node.wait(33.0)
+    assert [each.status for each in node.told()] == [408]
+    assert node.empty()
 
 
 @pytest.mark.parametrize(("status", "causes"), [(491, []), (488, []), (481, ["gone"])])

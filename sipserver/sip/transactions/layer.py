@@ -58,10 +58,9 @@ def server_key(request: Request, method: str) -> Key:
     )
 
 
-def merge_key(request: Request) -> Key | None:
-    """Return what two copies of a request have in common that came by different ways."""
-    if request.to.tag is not None:
-        return None
+def merge_key(request: Request) -> Key:
+    """Return what copies of a request outside dialogs have in common that came by different ways
+    (8.2.2.2)."""
     cseq = request.cseq
     return (request.call_id, request.from_.tag or "", str(cseq.number), cseq.method)
 
@@ -100,19 +99,21 @@ class TransactionLayer:
         """Return the server transaction of this key."""
         return self._server.get(key)
 
-    def is_merged(self, request: Request) -> bool:
-        """Tell whether a request outside dialogs, not matched itself, came another way already."""
-        key = merge_key(request)
-        return key is not None and key in self._merge
+    def is_merged(self, identity: Key) -> bool:
+        """Tell whether a request of this :func:`merge_key`, not matched itself, came another way
+        already."""
+        return identity in self._merge
 
-    def add_server(self, transaction: ServerTransaction, key: Key) -> None:
-        """Take in a new server transaction."""
+    def add_server(
+        self, transaction: ServerTransaction, key: Key, identity: Key | None = None
+    ) -> None:
+        """Take in a new server transaction; ``identity`` is its :func:`merge_key` if it came
+        outside dialogs."""
         transaction.key = key
         self._server[key] = transaction
-        merged = merge_key(transaction.request)
-        if merged is not None and merged not in self._merge:
-            transaction.merge_key = merged
-            self._merge[merged] = transaction
+        if identity is not None and identity not in self._merge:
+            transaction.merge_key = identity
+            self._merge[identity] = transaction
 
     def number(self, transaction: ServerOther) -> int:
         """Give a transaction the handle by which the layer above answers it."""

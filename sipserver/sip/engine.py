@@ -5,7 +5,7 @@ Bytes, commands and *now* (seconds of a monotonic clock) go in; ``take_outgoing`
 ``handle_deadline`` at ``next_deadline``.
 
 ``usage`` is the handle of a call. Commands raise ``UsageEnded`` when the call is over, except
-those that end it (``reject``, ``cancel``, ``bye``), which then do nothing; and
+those that end it (``reject``, ``drop``, ``cancel``, ``bye``), which then do nothing; and
 ``LocalProtocolError`` when they would break the protocol.
 """
 
@@ -133,6 +133,11 @@ class SipEngine:
         """Send a final 3xx-6xx; ``reason`` None is the registered phrase. No event follows."""
         if usage in self._core.usages:
             self._server.reject(self._core.usage(usage), status, reason, now, headers)
+
+    def drop(self, usage: int, now: float) -> None:
+        """Give no final response at all, to a caller who shall not learn that anybody is here."""
+        if usage in self._core.usages:
+            self._server.drop(self._core.usage(usage), now)
 
     # ---- outgoing calls --------------------------------------------------------------------
 

@@ -199,6 +199,11 @@ class ServerSide:
         )
         self._core.forget(usage)
 
+    def drop(self, usage: InviteUsage, now: float) -> None:
+        """Leave the caller without a final response. The usage is over."""
+        self._unanswered(usage).abandon(now)
+        self._core.forget(usage)
+
     def _unanswered(self, usage: InviteUsage) -> ServerInvite:
         if usage.server is None or usage.phase is not Phase.EARLY:
             raise LocalProtocolError("The call is not an incoming one that waits for its answer")

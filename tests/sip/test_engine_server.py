@@ -452,6 +452,20 @@ def test_a_rejected_call_is_over_after_its_ack():
     assert node.told() == []
 
 
+def test_a_dropped_call_gets_no_final_response_and_starts_no_second_call():
+    node = Node()
+    usage = node.invite()
+    node.engine.drop(usage, 0.0)
+    node.engine.drop(usage, 0.0)
+    assert node.put(request(body=SDP), 1.0) == []
+    assert node.put(request("CANCEL"), 2.0) == ["200 CANCEL"]
+    assert node.told() == []
+    assert node.wait(31.9) == []
+    assert node.engine.sizes["usages"] == 0
+    node.wait(34.0)
+    assert node.empty()
+
+
 def test_commands_for_a_call_that_is_over():
     node = Node()
     usage = node.invite()

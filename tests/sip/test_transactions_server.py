@@ -39,6 +39,8 @@ class Rig:
                 self.tx.repeated(now)
             elif what == "ack":
                 self.tx.acknowledged(now)
+            elif what == "abandon":
+                self.tx.abandon(now)
             elif what == "repeat answer":
                 self.tx.repeat_answer(OK)
             elif what.startswith("wait"):
@@ -75,6 +77,11 @@ INVITE_TABLE = [
     ("proceeding", "ack", "proceeding", []),
     ("proceeding", "repeat answer", "proceeding", []),
     ("proceeding", "wait 1000", "proceeding", []),
+    ("proceeding", "abandon", "confirmed", []),
+    ("accepted", "abandon", "refused", []),
+    ("completed", "abandon", "refused", []),
+    ("confirmed", "abandon", "refused", []),
+    ("terminated", "abandon", "refused", []),
     ("accepted", "repeated", "accepted", []),
     ("accepted", "180", "refused", []),
     ("accepted", "200", "refused", []),
@@ -131,7 +138,7 @@ def test_invite_over_udp(before, what, after, sent):
 
 
 def test_invite_table_is_complete():
-    inputs = {"repeated", "180", "200", "486", "ack", "repeat answer"}
+    inputs = {"repeated", "180", "200", "486", "ack", "repeat answer", "abandon"}
     pairs = {(before, what) for before, what, _, _ in INVITE_TABLE}
     assert {s.value for s in server_invite.State} == INVITE_STATES.keys()
     assert {(s, i) for s in INVITE_STATES for i in inputs} <= pairs

@@ -109,6 +109,17 @@ class ServerInvite:
             self._retransmit = deadlines.at(now + self._interval, self._on_g)
         self._limit = deadlines.at(now + timers.limit, self._terminate)  # timer H
 
+    def abandon(self, now: float) -> None:
+        """Say nothing more: copies of the INVITE are absorbed until its client gives up.
+
+        Raises LocalProtocolError after the final response.
+        """
+        if self.state is not State.PROCEEDING:
+            raise LocalProtocolError("The INVITE has its final response already")
+        self.state = State.CONFIRMED
+        limit = now + self._layer.timers.limit
+        self._limit = self._layer.deadlines.at(limit, self._terminate)
+
     def repeated(self, now: float) -> None:
         """The INVITE came again: repeat the last response, except after a 2xx or its ACK."""
         if self.state in (State.PROCEEDING, State.COMPLETED) and self._last:

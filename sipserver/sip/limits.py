@@ -36,4 +36,4 @@ MAX_CSEQ: Final = 2**31 - 1
 """RFC 3261 8.1.1.5: the sequence number is less than 2**31."""
 
 MAX_DELTA_SECONDS: Final = 2**32 - 1
-"""RFC 3261 20: upper end of delta-seconds; larger values are read as this one."""
+"""RFC 3261 25.1: upper end of delta-seconds; RFC 4475 3.1.2.4 lets us refuse larger values."""

@@ -279,9 +279,10 @@ def _read_fields(lines: list[str]) -> tuple[list[Field], RemoteProtocolError | N
     problem: RemoteProtocolError | None = None
     if len(lines) - 1 > limits.MAX_HEADER_COUNT:
         problem = RemoteProtocolError("Too many header fields", 513)
+    known_key = KNOWN_KEYS.get
     for line in lines[1 : limits.MAX_HEADER_COUNT + 1]:
         name, colon, value = line.partition(":")
-        key = KNOWN_KEYS.get(name)
+        key = known_key(name)
         if key is None:
             name = name.rstrip(grammar.WSP)
             key = header_key(name)
@@ -291,7 +292,7 @@ def _read_fields(lines: list[str]) -> tuple[list[Field], RemoteProtocolError | N
         if not colon or len(line) > limits.MAX_HEADER_SIZE:
             problem = problem or RemoteProtocolError("Malformed or oversized header field")
             continue
-        fields.append((key, name, value.strip(grammar.WSP)))
+        fields.append((key, name, value.strip(" \t")))
     return fields, problem
 
 

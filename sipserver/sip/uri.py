@@ -7,7 +7,7 @@ the meaning instead.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote as unescape_octets
 
@@ -180,11 +180,14 @@ def parse_uri(text: str) -> Uri:
     password: str | None = None
     before, at, after = rest.partition("@")
     if at:
-        if not before or not _USERINFO.fullmatch(before):
+        if before.isalnum():
+            user = before
+        elif before and _USERINFO.fullmatch(before):
+            user, separator, secret = before.partition(":")
+            if separator:
+                password = secret
+        else:
             raise RemoteProtocolError("Malformed user part of a URI")
-        user, separator, secret = before.partition(":")
-        if separator:
-            password = secret
         rest = after
     # The user part may hold ";" and "?", so the tail is cut off only now.
     params = NO_PARAMS
@@ -256,12 +259,12 @@ def equivalent(one: Uri, other: Uri) -> bool:
 class NameAddr:
     """The value of From, To, Contact, Route …: ``"name" <uri>;params``.
 
-    ``display_name`` is without quotes; ``wildcard`` values (``Contact: *``) are not name-addrs.
+    ``display_name`` is without quotes and escapes.
     """
 
     display_name: str
     uri: Uri
-    params: Params = field(default=NO_PARAMS)
+    params: Params = NO_PARAMS
 
     @property
     def tag(self) -> str | None:

@@ -1,9 +1,11 @@
 import asyncio
+import json
 import subprocess
 import sys
 
 import pytest
 
+from twimlrunner.speech.config import PromptConfig, SiteEngine
 from twimlrunner.speech.frames import MAX_FRAME, FrameError, chunk_from_json, decode, encode, read
 
 
@@ -68,3 +70,13 @@ def test_a_worker_that_is_not_greeted_properly_ends(first):
         if not first:
             ours.close()
         assert worker.wait(10) == 1
+
+
+def test_the_configuration_travels_as_json():
+    config = PromptConfig(
+        "/x",
+        allow_networks=("10.0.0.0/8",),
+        site_engines={"acme": SiteEngine("a:B", "1", {"en": "x"})},
+        environment=("KEY",),
+    )
+    assert PromptConfig.from_json(decode(json.dumps(config.to_json()).encode())) == config

@@ -9,6 +9,7 @@ import soundfile
 
 from twimlrunner.engine.ports import Speech
 from twimlrunner.speech import process
+from twimlrunner.speech.frames import chunk_to_json
 from twimlrunner.speech.plan import make_plan
 from twimlrunner.speech.ports import PromptError
 
@@ -191,7 +192,7 @@ async def test_stopping_ends_the_worker_and_what_waits(make_service):
     pending = asyncio.create_task(files(service, tone()))
     await asyncio.sleep(0)
     await service.stop()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(PromptError, match="not running"):
         await pending
     assert not os.path.exists(f"/proc/{pid}")
     await service.stop()
@@ -199,11 +200,39 @@ async def test_stopping_ends_the_worker_and_what_waits(make_service):
 
 async def test_the_worker_sees_no_secrets(make_service, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "hunter2")
-    service = make_service()
+    monkeypatch.setenv("ACME_KEY", "for the engine")
+    service = make_service(environment=("ACME_KEY",))
     await service.start()
     await until(lambda: service.worker_pid)
     with open(f"/proc/{service.worker_pid}/environ", "rb") as stream:
-        assert b"hunter2" not in stream.read()
+        environment = stream.read()
+    assert b"hunter2" not in environment
+    assert b"for the engine" in environment
+    await service.stop()
+
+
+async def test_first_sentences_go_first_and_short_ones_before_long(make_service):
+    service = make_service(threads=1)
+    await service.start()
+    await files(service, tone("Warm."))
+    order = []
+
+    async def ask(index, text):
+        (chunk,) = make_plan(tone(text), service._voices).chunks
+        await service._process.ask(
+            {"op": "speak", "chunk": chunk_to_json(chunk), "index": index}, 10
+        )
+        order.append(text)
+
+    os.kill(service.worker_pid, signal.SIGSTOP)
+    asking = [
+        asyncio.create_task(ask(index, text))
+        for index, text in ((2, "Later."), (0, "Long, " * 10), (0, "Short."))
+    ]
+    await until(lambda: len(service._process._replies) == 3)
+    os.kill(service.worker_pid, signal.SIGCONT)
+    await asyncio.gather(*asking)
+    assert order == ["Short.", "Long, " * 10, "Later."]
     await service.stop()
 
 

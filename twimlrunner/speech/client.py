@@ -49,11 +49,8 @@ class PromptService:
 
     async def stop(self) -> None:
         """End the worker; pending requests fail."""
-        pending = list(self._pending.values())
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
         await self._process.stop()
+        await asyncio.gather(*self._pending.values(), return_exceptions=True)
 
     @property
     def worker_pid(self) -> int | None:

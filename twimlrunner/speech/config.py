@@ -29,7 +29,8 @@ class PromptConfig:
 
     Bytes, seconds and counts as the names say; ``fetch_timeout`` bounds a whole fetch, conversion
     excluded. From ``allow_private`` on: the egress policy and the trust store for Play, the same
-    as those of webhooks (``EgressPolicy.build``).
+    as those of webhooks (``EgressPolicy.build``). ``environment`` names the variables that a
+    site's engine needs: the worker sees hardly any otherwise.
     """
 
     folder: str
@@ -49,6 +50,7 @@ class PromptConfig:
     deny_networks: tuple[str, ...] = ()
     ca_file: str = ""
     site_engines: Mapping[str, SiteEngine] = field(default_factory=dict)
+    environment: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form; :meth:`from_json` is its inverse."""
@@ -58,7 +60,7 @@ class PromptConfig:
     def from_json(cls, data: Mapping[str, Any]) -> PromptConfig:
         """Raises TypeError for unknown or missing fields."""
         values = dict(data)
-        for name in ("allow_networks", "deny_networks"):
+        for name in ("allow_networks", "deny_networks", "environment"):
             values[name] = tuple(values.get(name, ()))
         engines = values.get("site_engines", {})
         values["site_engines"] = {name: SiteEngine(**engine) for name, engine in engines.items()}

@@ -21,7 +21,7 @@ _KEY_NAMES = {
 
 _NUMBERED = re.compile(
     r"\b(order|ticket|case|account|invoice|room|suite|apartment|apt|unit|item|confirmation|"
-    r"reference|ref|track|issue|gate|platform|line|lot|flight|no|n°|nr)\.?\s*:?\s+#\s?(?=\w)",
+    r"reference|ref|track|issue|gate|platform|line|lot|flight|no|n°|nr)\.?:?\s{1,3}#\s?(?=\w)",
     re.IGNORECASE,
 )
 _STAR = re.compile(r"(?<![^\W\d])\*(?![^\W\d])")
@@ -46,7 +46,7 @@ _LONG_DIGITS = re.compile(
 _NAMED_DIGITS = re.compile(
     r"""(\b(?:code|pin|passcode|password|account|extension|ext|reference|ref|id|number|
     konto|nummer|código|número|codice|numero|compte)\b
-    (?:\s+(?:number|code|id|no|ending|in|is|ist|es|è|est|dial|\#))*[.:]?\s+)
+    (?:\s{1,3}(?:number|code|id|no|ending|in|is|ist|es|è|est|dial|\#)){0,4}[.:]?\s{1,3})
     (\d{4,})(?![\w/:%]|[.,-]\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -62,12 +62,11 @@ _DIGIT_GROUP = re.compile(r"\d+")
 def normalise(text: str, language: str) -> str:
     """``text`` rewritten for reading aloud in ``language`` (a BCP-47 tag)."""
     text = _CONTROLS.sub("", text)
-    if text.isalpha():
-        return text
-    text = _PHONE.sub(lambda match: telephone(match.group()), text)
-    text = _NAMED_DIGITS.sub(lambda match: match[1] + digits(match[2]), text)
-    text = _LONG_DIGITS.sub(lambda match: digits(match.group()), text)
-    text = _CODE.sub(lambda match: characters(match.group(), language), text)
+    if _DIGIT_GROUP.search(text):
+        text = _PHONE.sub(lambda match: telephone(match.group()), text)
+        text = _NAMED_DIGITS.sub(lambda match: match[1] + digits(match[2]), text)
+        text = _LONG_DIGITS.sub(lambda match: digits(match.group()), text)
+        text = _CODE.sub(lambda match: characters(match.group(), language), text)
     if "#" in text or "*" in text:
         text = _keys(text, language)
     return text

@@ -54,19 +54,21 @@ class WorkerProcess:
     @property
     def pid(self) -> int | None:
         """Of the worker that said hello, None while there is none."""
-        return self._process.pid if self._process and self._ready.is_set() else None
+        return self._process.pid if self._process and self._writer else None
 
     async def start(self) -> None:
         """Raises OSError if the cache folder cannot be made."""
         os.makedirs(self._config.folder, mode=0o700, exist_ok=True)
+        self._ready.clear()
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Safe to call twice."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
+        """Requests fail from now on. Safe to call twice."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            self._ready.set()  # nobody waits for a worker any more
 
     async def ask(self, request: dict[str, Any], timeout: float) -> str:
         """The path that the worker answers with; asks once more if it dies meanwhile. Raises
@@ -80,7 +82,7 @@ class WorkerProcess:
                 continue
             if "path" in reply:
                 return str(reply["path"])
-            raise PromptError(int(reply["code"]), str(reply["message"]))
+            raise PromptError(reply["code"], reply["message"])
         raise AssertionError("unreachable")
 
     async def _ask_once(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
@@ -89,10 +91,15 @@ class WorkerProcess:
                 await self._ready.wait()
         except TimeoutError:
             raise PromptError(INTERNAL, "no prompt worker") from None
+        if self._keeper is None:
+            raise PromptError(INTERNAL, "prompts are not running")
         if self._writer is None:
             raise WorkerLost
         number = next(self._ids)
-        frame = frames.encode({"id": number, **request})
+        try:
+            frame = frames.encode({"id": number, **request})
+        except frames.FrameError as error:
+            raise PromptError(INTERNAL, str(error)) from error
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._replies[number] = future
         asked = time.monotonic()
@@ -147,7 +154,8 @@ class WorkerProcess:
             await self._reap()
 
     async def _spawn(self, descriptor: int) -> asyncio.subprocess.Process:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        names = _ENVIRONMENT.union(self._config.environment)
+        environment = {name: os.environ[name] for name in names if name in os.environ}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -162,10 +170,18 @@ class WorkerProcess:
         )
 
     def _take(self, reply: dict[str, Any]) -> None:
-        self._last_reply = time.monotonic()
-        future = self._replies.get(reply.get("id", 0))
-        if future is not None and not future.done():
-            future.set_result(reply)
+        match reply:
+            case {"id": int(number), "path": str()} | {
+                "id": int(number),
+                "code": int(),
+                "message": str(),
+            }:
+                self._last_reply = time.monotonic()
+                future = self._replies.get(number)
+                if future is not None and not future.done():
+                    future.set_result(reply)
+            case _:
+                raise frames.FrameError("not a reply")
 
     def _lose_all(self) -> None:
         for future in self._replies.values():

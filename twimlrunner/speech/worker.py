@@ -178,11 +178,11 @@ def main(argv: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="prompts %(levelname)s %(message)s")
     status = 0
     try:
-        asyncio.run(serve(socket.socket(fileno=int(argv[1]))))
+        # Not asyncio.run: that would wait for threads that may be deep in an engine.
+        asyncio.new_event_loop().run_until_complete(serve(socket.socket(fileno=int(argv[1]))))
     except BaseException:  # logged, then the process ends either way
         log.exception("prompt worker failed")
         status = 1
-    # Threads may be deep in an engine; nobody waits for their work any more.
     os._exit(status)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from sipserver.calls.admission import Load, RefusalBudget
-from sipserver.calls.session import CallSession, EarlyFact, Environment
+from sipserver.calls.session import CallSession, Environment
 from sipserver.calls.supervisor import run_call
 from sipserver.sip.events import (
     Acknowledged,
@@ -65,7 +65,7 @@ class CallManager:
     def __init__(self, env: Environment) -> None:
         self._env = env
         self._calls: dict[int, _LiveEntry] = {}
-        self._challenges: dict[tuple[str, str], tuple[float, list[EarlyFact]]] = {}
+        self._challenges: dict[tuple[str, str], tuple[float, CallSession]] = {}
         self.counts: Counter[str] = Counter()
         self.live: dict[str, int] = {}
         self.refusals = RefusalBudget()
@@ -132,7 +132,7 @@ class CallManager:
         session = CallSession(self._env, invite)
         earlier = self._challenges.pop(_dialog_key(invite.request), None)
         if earlier is not None:
-            session.adopt(earlier[1])
+            session.adopt(earlier[1].early_messages())
         entry = _LiveEntry(session)
         self._calls[invite.usage] = entry
         self.counts["invites"] += 1
@@ -165,7 +165,7 @@ class CallManager:
                 del self.live[sid]
 
     def remember_challenge(self, session: CallSession) -> None:
-        """Keep the messages of a challenged INVITE for the one that answers the challenge."""
+        """Keep a challenged INVITE, whose messages belong to the call that answers it."""
         now = asyncio.get_running_loop().time()
         if len(self._challenges) >= _CHALLENGES_LIMIT:
             self._challenges = {
@@ -174,7 +174,7 @@ class CallManager:
             if len(self._challenges) >= _CHALLENGES_LIMIT:
                 return
         key = _dialog_key(session.request)
-        self._challenges[key] = (now + CHALLENGE_SECONDS, session.early_messages())
+        self._challenges[key] = (now + CHALLENGE_SECONDS, session)
 
     # --- the end of the node ----------------------------------------------------------------
 

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import DOMAIN, PASSWORD, USER, Application, Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One running server for all tests that do not harm it."""
+    running = Server(tmp_path_factory.mktemp("server"))
+    running.start()
+    yield running
+    assert running.stop() == 0, running.output.read_text()
+
+
+@pytest.fixture(scope="session")
+def web_application() -> Iterator[Application]:
+    running = Application()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def app(web_application: Application) -> Iterator[Application]:
+    web_application.reset()
+    yield web_application
+    web_application.reset()
+
+
+@pytest.fixture(scope="session")
+def domain(server: Server, web_application: Application) -> dict[str, object]:
+    """pbx.example.net: one user, any source, document at /voice."""
+    return server.create_domain(
+        DOMAIN, f"{web_application.url}/voice", "--username", USER, "--password", PASSWORD
+    )
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server of this test alone, which may kill it."""
+    running = Server(tmp_path / "home")
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.process.kill()
+        running.process.wait(10)

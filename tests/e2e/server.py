@@ -1,0 +1,263 @@
+"""A whole running server in a process of its own, and a real HTTP application beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 60.0
+USER, PASSWORD = "alice", "Correct9HorseX"
+DOMAIN = "pbx.example.net"
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """The first true value of ``condition``; fails the test when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+class Server:
+    """``runsipserver --embedded`` with a data folder and ports of its own."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home = home
+        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.web_port = free_port()
+        self.output = home / "server.log"
+        home.mkdir(parents=True, exist_ok=True)
+        rtp = 40000 + (os.getpid() * 7 + self.sip_port) % 200 * 100
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "SIPDOMAINS_HOME"},
+            "DJANGO_SETTINGS_MODULE": "sipdomains.settings",
+            "SIPDOMAINS_HOME": str(home),
+            "SIPDOMAINS_ENV_FILE": os.devnull,
+            "SIP_LISTEN": f"udp:127.0.0.1:{self.sip_port},tcp:127.0.0.1:{self.sip_port}",
+            "WEB_LISTEN": f"127.0.0.1:{self.web_port}",
+            "RTP_PORT_RANGE": f"{rtp}-{rtp + 99}",
+            "SIP_REALM": "sip.example.net",
+            "MEDIA_WORKERS": "1",
+            **environment,
+        }
+        for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "SIP_NONCE_SECRET"):
+            self.environment.pop(name, None)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    # --- the process ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        with self.output.open("ab") as log:
+            start = log.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "runsipserver", "--embedded"],
+                cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+        def ready() -> bool:
+            assert self.process is not None
+            text = self.output.read_bytes()[start:]
+            assert self.process.poll() is None, text.decode("utf-8", "replace")
+            return b"\nready\n" in b"\n" + text
+
+        wait_for("server ready", ready, START_SECONDS)
+
+    def stop(self) -> int:
+        """As Ctrl-C would; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """kill -9 of the node process only; its children must notice by themselves."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def children(self, module: str) -> list[int]:
+        """PIDs of child processes that run ``python -m module``."""
+        assert self.process is not None
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_bytes().decode().split("\0")
+            except (OSError, ValueError):
+                continue
+            if parent == self.process.pid and module in command:
+                found.append(int(entry.name))
+        return found
+
+    # --- as an operator ---------------------------------------------------------------------
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=90, check=check,
+        )  # fmt: skip
+
+    def create_domain(self, name: str, voice_url: str, *options: str) -> dict[str, Any]:
+        result = self.manage(
+            "createdomain", name, "--voice-url", voice_url, "--json", "--show-token", *options
+        )
+        return dict(json.loads(result.stdout))
+
+    # --- the record, read as any other program would ----------------------------------------
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        connection = sqlite3.connect(f"file:{self.home}/sipdomains.sqlite3?mode=ro", uri=True)
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(query, values)]
+        finally:
+            connection.close()
+
+    def call(self, sip_call_id: str = "", *, seconds: float = 15.0) -> dict[str, Any]:
+        """The newest call (of that Call-ID) once its row is final."""
+        where = "WHERE sip_call_id = ?" if sip_call_id else ""
+        values = (sip_call_id,) if sip_call_id else ()
+        query = f"SELECT * FROM sipdomains_call {where} ORDER BY started_at DESC LIMIT 1"
+
+        def final() -> dict[str, Any] | None:
+            rows = self.rows(query, *values)
+            return rows[0] if rows and rows[0]["ended_at"] else None
+
+        return dict(wait_for("final call row", final, seconds))
+
+    def events(self, call_sid: str) -> list[dict[str, Any]]:
+        rows = self.rows(
+            "SELECT * FROM sipdomains_callevent WHERE call_id = ? ORDER BY seq", call_sid
+        )
+        return [{**row, "data": json.loads(row["data"])} for row in rows]
+
+    def notifications(self, call_sid: str) -> list[int]:
+        rows = self.rows(
+            "SELECT code FROM sipdomains_notification WHERE call_id = ?", call_sid
+        )
+        return [row["code"] for row in rows]
+
+    def webhooks(self, call_sid: str) -> list[dict[str, Any]]:
+        return self.rows(
+            "SELECT * FROM sipdomains_webhookrequest WHERE call_id = ? ORDER BY id", call_sid
+        )
+
+
+@dataclass
+class Hit:
+    """One request that the application got."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    parameters: list[tuple[str, str]]
+
+    @property
+    def values(self) -> dict[str, str]:
+        return dict(self.parameters)
+
+
+@dataclass
+class Answer:
+    body: bytes | str = ""
+    content_type: str = "text/xml"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    gate: threading.Event | None = None  # the answer waits for it
+
+
+class Application:
+    """A customer's web application: answers by path, keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.hits: list[Hit] = []
+        application = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                application._serve(self, [])
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                application._serve(self, parse_qsl(body.decode(), keep_blank_values=True))
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _serve(self, handler: BaseHTTPRequestHandler, form: list[tuple[str, str]]) -> None:
+        path = urlsplit(handler.path)
+        parameters = form or parse_qsl(path.query, keep_blank_values=True)
+        self.hits.append(
+            Hit(
+                handler.command,
+                f"http://{handler.headers['Host']}{handler.path}",
+                dict(handler.headers.items()),
+                parameters,
+            )
+        )
+        answer = self.answers.get(path.path, Answer(status=404))
+        if answer.gate is not None:
+            answer.gate.wait(30)
+        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+        try:
+            handler.send_response(answer.status)
+            if answer.content_type:
+                handler.send_header("Content-Type", answer.content_type)
+            for name, value in answer.headers.items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the server gave up on us: that is what some tests are about
+
+    def document(self, path: str, verbs: str, **options: Any) -> None:
+        self.answers[path] = Answer(f"<Response>{verbs}</Response>", **options)
+
+    def paths(self) -> list[str]:
+        return [urlsplit(hit.url).path for hit in self.hits]
+
+    def reset(self) -> None:
+        for answer in self.answers.values():
+            if answer.gate is not None:
+                answer.gate.set()
+        self.answers.clear()
+        self.hits.clear()
+
+    def close(self) -> None:
+        self.reset()
+        self._server.shutdown()
+        self._server.server_close()

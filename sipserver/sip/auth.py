@@ -159,13 +159,11 @@ def verify(
     realm and nonce.
     """
     stored = {MD5: ha1_md5, SHA256: ha1_sha256}.get(credentials.algorithm)
-    if not stored:
-        return False
-    if request_uri is not None and not same_uri(credentials.uri, request_uri):
-        return False
-    expected = _response(stored, credentials, method)
+    # Computed for an unknown user too: the time it takes must not tell who exists.
+    expected = _response(stored or "", credentials, method)
     given = credentials.response.encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(expected.encode(), given)
+    right = hmac.compare_digest(expected.encode(), given) and bool(stored)
+    return right and (request_uri is None or same_uri(credentials.uri, request_uri))
 
 
 def _response(stored_ha1: str, credentials: DigestCredentials, method: str) -> str:

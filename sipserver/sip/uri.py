@@ -14,8 +14,8 @@ from urllib.parse import unquote as unescape_octets
 from sipserver.sip import grammar, limits
 from sipserver.sip.errors import RemoteProtocolError
 
-# One call repeats its few URIs and name-addrs in every message (INVITE, INVITE with credentials,
-# ACK, BYE), so their frozen values are kept for a moment. Small: strangers choose what is in it.
+# One call repeats its few name-addrs in every message (INVITE, INVITE with credentials, ACK, BYE),
+# so their frozen values are kept for a moment. Small: strangers choose what is in it.
 _CACHE_SIZE = 1024
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
@@ -160,7 +160,6 @@ class OtherUri:
 Uri = SipUri | OtherUri
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def parse_uri(text: str) -> Uri:
     """Read an absolute URI.
 
@@ -168,26 +167,17 @@ def parse_uri(text: str) -> Uri:
     """
     if len(text) > limits.MAX_URI_SIZE:
         raise RemoteProtocolError("URI too long", 414)
-    spelled_scheme, colon, rest = text.partition(":")
+    spelled_scheme, _, rest = text.partition(":")
     scheme = spelled_scheme.lower()
     if scheme not in ("sip", "sips"):
-        if not colon or not rest or not _SCHEME.fullmatch(spelled_scheme):
-            raise RemoteProtocolError("Malformed URI")
-        if not _URI_TAIL.fullmatch(rest):
+        if not rest or not _SCHEME.fullmatch(spelled_scheme) or not _URI_TAIL.fullmatch(rest):
             raise RemoteProtocolError("Malformed URI")
         return OtherUri(text)
     user: str | None = None
     password: str | None = None
     before, at, after = rest.partition("@")
     if at:
-        if before.isalnum():
-            user = before
-        elif before and _USERINFO.fullmatch(before):
-            user, separator, secret = before.partition(":")
-            if separator:
-                password = secret
-        else:
-            raise RemoteProtocolError("Malformed user part of a URI")
+        user, password = _parse_userinfo(before)
         rest = after
     # The user part may hold ";" and "?", so the tail is cut off only now.
     params = NO_PARAMS
@@ -203,6 +193,17 @@ def parse_uri(text: str) -> Uri:
             params = _parse_uri_params(tail)
     host, port = grammar.parse_host_port(rest)
     return SipUri(spelled_scheme, user, password, host, port, params, headers)
+
+
+def _parse_userinfo(text: str) -> tuple[str, str | None]:
+    if text.isalnum():
+        return text, None
+    if not text or not _USERINFO.fullmatch(text):
+        raise RemoteProtocolError("Malformed user part of a URI")
+    user, colon, password = text.partition(":")
+    if not user:
+        raise RemoteProtocolError("Empty user part of a URI")
+    return user, password if colon else None
 
 
 def parse_sip_uri(text: str) -> SipUri:

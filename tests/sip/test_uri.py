@@ -39,7 +39,7 @@ VALID = [
 ]  # fmt: skip
 
 INVALID = [
-    "", ":", "sip", "sip:", "sip:@host", "sip:a@", "sip:a@b:99999", "sip:a@b:x", "sip:a@b:",
+    "", ":", "sip", "sip:", "sip:@host", "sip::pw@host", "sip:a@", "sip:a@b:99999", "sip:a@b:x", "sip:a@b:",
     "sip:a b@host", "sip:a@ho st", "<sip:a@b>", "sip:a@b;", "sip:a@b;;lr", "sip:a%4@b",
     "sip:a%zz@b", "sip:a@[::1", "sip:a@[::g]", "sip:a@[1]", "sip:a@[::1]x", 'sip:a"b@c',
     "sip:a@b>c", "1tel:5", "tel:", "sip:a@b@c", "sip:a@-b", "sip:a@b;x=\x01",
@@ -74,6 +74,7 @@ def test_readers_of_a_uri():
     assert uri.domain == "pbx.example.net"
     assert uri.username == "alice"
     assert uri.transport == "tcp"
+    assert parse_uri("TEL:+32151").scheme == "tel"
     assert uri.bare() == "sip:al%69ce@PBX.Example.Net.:5060"
 
 

@@ -68,7 +68,22 @@ def test_host_and_port(text, host, port):
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":5", "a:", "a:65536", "a:-1", "a: 5", "[::1", "[]", "[a]", "::1", "a b", "b:", "é", "a:٥"],
+    [
+        "",
+        ":5",
+        "a:",
+        "a:65536",
+        "a:-1",
+        "a: 5",
+        "[::1",
+        "[]",
+        "[a]",
+        "::1",
+        "a b",
+        "b:",
+        "é",
+        "a:٥",
+    ],
 )
 def test_malformed_host_is_refused(text):
     with pytest.raises(RemoteProtocolError):

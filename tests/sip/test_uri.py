@@ -39,8 +39,8 @@ VALID = [
 ]  # fmt: skip
 
 INVALID = [
-    "", ":", "sip", "sip:", "sip:@host", "sip::pw@host", "sip:a@", "sip:a@b:99999", "sip:a@b:x", "sip:a@b:",
-    "sip:a b@host", "sip:a@ho st", "<sip:a@b>", "sip:a@b;", "sip:a@b;;lr", "sip:a%4@b",
+    "", ":", "sip", "sip:", "sip:@host", "sip::pw@host", "sip:a@", "sip:a@b:99999", "sip:a@b:x",
+    "sip:a@b:", "sip:a b@host", "sip:a@ho st", "<sip:a@b>", "sip:a@b;", "sip:a@b;;lr", "sip:a%4@b",
     "sip:a%zz@b", "sip:a@[::1", "sip:a@[::g]", "sip:a@[1]", "sip:a@[::1]x", 'sip:a"b@c',
     "sip:a@b>c", "1tel:5", "tel:", "sip:a@b@c", "sip:a@-b", "sip:a@b;x=\x01",
     "sip:a@b;x=%1", "sip:a@b?x=%zz", "urn:a b",

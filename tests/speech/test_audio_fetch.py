@@ -320,12 +320,14 @@ async def test_loopback_can_be_denied(make_fetcher, httpserver):
 
 
 @asynccontextmanager
-async def raw_server(answer, *, wait=False):
+async def raw_server(answer, *, wait=False, host="127.0.0.1", seen=None):
     """The URL of a server that sends ``answer``, then closes or waits for the client to."""
     idle = asyncio.Semaphore(0)
 
     async def handle(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
+        request = await reader.readuntil(b"\r\n\r\n")
+        if seen is not None:
+            seen.append(request)
         writer.write(answer)
         await writer.drain()
         if wait:
@@ -333,8 +335,9 @@ async def raw_server(answer, *, wait=False):
         writer.close()
         idle.release()
 
-    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with await asyncio.start_server(handle, host, 0) as server:
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{server.sockets[0].getsockname()[1]}/"
         await idle.acquire()
 
 
@@ -359,7 +362,32 @@ async def test_a_server_that_drips_ends_with_the_total_time(make_fetcher):
     fetcher = make_fetcher(fetch_timeout=0.3, read_timeout=5.0)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 9\r\n\r\nRI"
     async with raw_server(head, wait=True) as url:
-        assert await code(fetcher.fetch(url, verify_tls=True)) == 11203
+        assert await code(fetcher.fetch(url, verify_tls=True)) == 11200
+
+
+async def test_a_total_time_of_the_urls_own_has_its_own_code(fetch):
+    async with raw_server(b"", wait=True) as url:
+        assert await code(fetch(f"{url}#tt=100")) == 11203
+
+
+async def test_ipv6(fetch, tmp_path):
+    data = encoded(tmp_path, format="WAV")
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: {len(data)}\r\n\r\n"
+    async with raw_server(head.encode() + data, host="::1") as url:
+        assert heard(await fetch(url))[0] == pytest.approx(440, abs=4)
+
+
+async def test_a_validator_in_odd_letters_goes_back_as_it_came(fetch, tmp_path):
+    data = encoded(tmp_path, format="WAV")
+    head = (
+        b'HTTP/1.1 200 OK\r\nETag: "\xe9"\r\nCache-Control: no-cache\r\n'
+        b"Content-Type: audio/wav\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(data)
+    )
+    seen = []
+    async with raw_server(head + data, seen=seen) as url:
+        first = await fetch(url)
+        assert await fetch(url) == first
+    assert b'If-None-Match: "\xe9"' in seen[-1]
 
 
 @pytest.fixture

@@ -146,7 +146,14 @@ def test_a_lost_file_or_broken_entry_counts_as_absent(tmp_path):
     (tmp_path / "audio" / "f0" / "f00d.wav").unlink()
     assert index.find("http://u:p@h/a", verify_tls=True) is None
     store(index)
-    for text in ("", "{}", "[]", '{"file": 1}', '{"file": "a", "until": 0, "x": 1}'):
+    for text in (
+        "",
+        "{}",
+        "[]",
+        '{"file": 1}',
+        '{"file": 1, "until": 0}',
+        '{"file": "a", "until": 0, "x": 1}',
+    ):
         entry.write_text(text)
         assert index.find("http://u:p@h/a", verify_tls=True) is None
 

@@ -28,7 +28,6 @@ from twimlrunner.webhooks.connection import HttpFailure
 from twimlrunner.webhooks.egress import EgressPolicy
 from twimlrunner.webhooks.policy import (
     URL_INVALID,
-    Failure,
     Follow,
     GiveUp,
     Overrides,
@@ -36,6 +35,7 @@ from twimlrunner.webhooks.policy import (
     decide,
     parse_overrides,
     redirect,
+    timed_out,
 )
 from twimlrunner.webhooks.request import USER_AGENT
 from twimlrunner.webhooks.tls import TlsContexts
@@ -126,7 +126,8 @@ class Downloader:
                         if not isinstance(verdict, Retry):
                             raise PromptError(verdict.code, str(error)) from error
         except TimeoutError:
-            raise PromptError(Failure.TOTAL_TIMEOUT.code, Failure.TOTAL_TIMEOUT.words) from None
+            late = timed_out(overrides)
+            raise PromptError(late.code, late.words) from None
         raise AssertionError("unreachable")
 
     async def _follow(
@@ -194,6 +195,8 @@ class Downloader:
             ("Accept-Encoding", "identity"),
             *lines,
         ]
+        # ISO-8859-1 as received: a validator goes back as it came.
+        raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
         timeout = {
             "connect": overrides.connect_timeout,
             "read": overrides.read_timeout,
@@ -208,7 +211,7 @@ class Downloader:
         )
         try:
             async with self._pool(verify_tls).stream(
-                "GET", address, headers=headers, extensions={"timeout": timeout}
+                "GET", address, headers=raw, extensions={"timeout": timeout}
             ) as answer:
                 yield answer
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:

@@ -38,9 +38,9 @@ class AudioIndex:
         try:
             with open(path, encoding="utf-8") as stream:
                 entry = Entry(**json.load(stream))
+            file = self.files.find(entry.file)
         except (OSError, ValueError, TypeError):  # removed or of an older form: as if not there
             return None
-        file = self.files.find(entry.file)
         return None if file is None else (entry, file)
 
     def fresh(self, url: str, *, verify_tls: bool, now: float) -> str | None:

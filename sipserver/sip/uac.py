@@ -16,7 +16,7 @@ from sipserver.sip.headers import Headers
 from sipserver.sip.invite_usage import InviteUsage, Phase
 from sipserver.sip.message import Request, Response
 from sipserver.sip.transactions.client_invite import ClientInvite, State
-from sipserver.sip.uri import NameAddr, SipUri, parse_name_addr, parse_sip_uri
+from sipserver.sip.uri import SipUri, parse_name_addr, parse_sip_uri
 
 # RFC 3261 13.2.2.4: the ACK of a 2xx carries the credentials of its INVITE.
 _CREDENTIALS: Final = ("Authorization", "Proxy-Authorization")
@@ -215,8 +215,6 @@ class ClientSide:
         now: float,
     ) -> None:
         core = self._core
-        if usage.phase is not Phase.EARLY:
-            return
         for dialog in usage.dialogs.values():
             core.dialogs.pop(dialog.id, None)
         usage.dialogs.clear()
@@ -346,7 +344,7 @@ class ClientSide:
         if not isinstance(uri, SipUri):  # outside_request builds no other
             raise LocalProtocolError("No SIP URI to go on with")
         own = request.contact
-        own_contact = str(own.uri) if isinstance(own, NameAddr) else ""
+        own_contact = str(own.uri) if own is not None else ""
         return Dialog.of_response(request, response, uri, flow, own_contact)
 
 

@@ -137,6 +137,29 @@ def test_where_an_invite_goes_without_a_flow(uri, parts, target, via):
     assert [str(route) for route in caller.last().routes] == parts.get("route", [])
 
 
+def test_a_callee_cannot_offer_before_our_offer_is_answered():
+    caller = Caller()
+    caller.call()
+    caller.reply(180)
+    invite = parse(caller.invite)
+    parts = {
+        "from_": "<sip:bob@192.0.2.1>;tag=to1",
+        "to": invite.headers.get("From"),
+        "call_id": invite.call_id,
+    }
+    update = request("UPDATE", branch="z9hG4bKu", body=SDP, **parts)
+    assert caller.put(update) == ["491 UPDATE"]
+    assert caller.put(request("BYE", branch="z9hG4bKb", cseq=2, **parts)) == ["200 BYE"]
+    caller.reply(200)  # the call goes on all the same
+    assert [type(each) for each in caller.told()][-1] is OutgoingAnswered
+
+
+def test_the_first_route_has_to_be_a_sip_uri():
+    caller = Caller()
+    with pytest.raises(LocalProtocolError):
+        caller.call(flow=None, route=["<tel:+12>"])
+
+
 @pytest.mark.parametrize("uri", ["tel:+12", "nonsense", "sip:"])
 def test_only_sip_uris_can_be_called(uri):
     caller = Caller()

@@ -225,6 +225,14 @@ def test_a_merged_request_is_482_and_starts_no_call():
     assert [type(each) for each in node.told()] == [RequestRefused]
 
 
+def test_a_caller_that_answers_a_challenge_with_the_same_cseq_is_no_merged_request():
+    node = Node()
+    node.engine.reject(node.invite(), 407, None, 0.0)
+    node.take()
+    node.put(request("ACK"), 0.1)
+    node.invite(branch="z9hG4bKsecond")
+
+
 @pytest.mark.parametrize("flag", ["draining", "overloaded"])
 def test_options_says_what_we_can_and_503_while_draining(flag):
     node = Node(supported=("timer",))
@@ -507,6 +515,32 @@ def test_commands_that_an_unanswered_call_does_not_allow(command):
     assert node.take() == []
     node.engine.ring(usage, 0.0)  # and it is still alive
     assert node.take() == ["180 INVITE"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda engine, usage: engine.answer(usage, SDP, 0.0),
+        lambda engine, usage: engine.ring(usage, 0.0),
+        lambda engine, usage: engine.reject(usage, 486, None, 0.0),
+        lambda engine, usage: engine.drop(usage, 0.0),
+        lambda engine, usage: engine.acknowledge(usage, 0.0),
+        lambda engine, usage: engine.retry_invite(usage, (), 0.0),
+        lambda engine, usage: engine.refuse_offer(usage, 200, 0.0),
+        lambda engine, usage: engine.request(usage, "BYE", 0.0),
+        lambda engine, usage: engine.request(usage, "INFO", 0.0, [("X", "a\nb")]),
+        lambda engine, usage: engine.bye(usage, 0.0, headers=[("X", "a\nb")]),
+        lambda engine, usage: engine.reinvite(usage, b"", 0.0) and engine.reinvite(usage, b"", 0),
+    ],
+)
+def test_commands_that_a_call_that_is_up_does_not_allow(command):
+    node = Node()
+    usage = node.up()
+    with pytest.raises(LocalProtocolError):
+        command(node.engine, usage)
+    node.take()
+    node.engine.bye(usage, 1.0)  # and it is still alive
+    assert node.take() == ["BYE"]
 
 
 # ---- CANCEL --------------------------------------------------------------------------------

@@ -72,6 +72,18 @@ def test_cancelled_deadlines_never_fire_and_cancelling_twice_is_harmless():
     assert len(deadlines) == 0
 
 
+def test_many_cancelled_deadlines_do_not_pile_up():
+    deadlines, fired = Deadlines(), []
+    kept = deadlines.at(50.0, fired.append)
+    for _ in range(3000):
+        deadlines.cancel(deadlines.at(99.0, fired.append))
+    assert len(deadlines) == 1
+    assert len(deadlines._heap) < 600
+    assert deadlines.next() == kept.when
+    deadlines.run(100.0)
+    assert fired == [100.0]
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=700))
 def test_what_is_left_fires_in_order_however_many_are_cancelled(entries):
     deadlines, fired = Deadlines(), []

@@ -133,10 +133,16 @@ class TransactionLayer:
     def forget_server(self, transaction: ServerTransaction) -> None:
         """Drop a terminated transaction."""
         self._server.pop(transaction.key, None)
-        if transaction.merge_key is not None:
-            self._merge.pop(transaction.merge_key, None)
+        self.forget_identity(transaction)
         if isinstance(transaction, ServerOther):
             self.unnumber(transaction)
+
+    def forget_identity(self, transaction: ServerTransaction) -> None:
+        """The transaction is done but for stray copies: another request of the same identity is no
+        merged one. (Some callers answer a challenge without counting CSeq up.)"""
+        if transaction.merge_key is not None:
+            self._merge.pop(transaction.merge_key, None)
+            transaction.merge_key = None
 
     # ---- client ----------------------------------------------------------------------------
 

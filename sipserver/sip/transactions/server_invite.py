@@ -133,6 +133,7 @@ class ServerInvite:
         deadlines.cancel(self._retransmit)
         deadlines.cancel(self._limit)
         self._last = b""
+        self._layer.forget_identity(self)
         lifetime = self._layer.timers.i(reliable=self.reliable)
         if lifetime:
             self.state = State.CONFIRMED

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
 
 from sipdomains.settings.env import Env, EnvError
 from sipdomains.settings.home import generated_secrets
@@ -24,12 +23,9 @@ SIPDOMAINS_HOME = Path(_env.text("SIPDOMAINS_HOME", str(BASE_DIR / "var"))).abso
 
 # --- secrets ------------------------------------------------------------------------------------
 
-try:
-    SECRET_KEY = _env.secret("SECRET_KEY")
-    FIELD_ENCRYPTION_KEYS = _env.secrets("FIELD_ENCRYPTION_KEYS", [])  # first encrypts, all decrypt
-    SIP_NONCE_SECRET = _env.secret("SIP_NONCE_SECRET")  # the same on every node
-except EnvError as error:
-    raise ImproperlyConfigured(str(error)) from None
+SECRET_KEY = _env.secret("SECRET_KEY")
+FIELD_ENCRYPTION_KEYS = _env.secrets("FIELD_ENCRYPTION_KEYS", [])  # first encrypts, all decrypt
+SIP_NONCE_SECRET = _env.secret("SIP_NONCE_SECRET")  # the same on every node
 if not (SECRET_KEY and FIELD_ENCRYPTION_KEYS and SIP_NONCE_SECRET):
     _generated = generated_secrets(SIPDOMAINS_HOME)
     SECRET_KEY = SECRET_KEY or _generated.get("SECRET_KEY", "")
@@ -146,12 +142,11 @@ _SQLITE_OPTIONS = {
 }
 _database_url = _env.secret("DATABASE_URL")
 if _database_url:
-    try:
-        _database = environ.Env.db_url_config(_database_url)
-    except (ValueError, KeyError, ImproperlyConfigured):
-        raise ImproperlyConfigured(
+    if _database_url.partition(":")[0] not in ("sqlite", "postgres", "postgresql"):
+        raise EnvError(
             "DATABASE_URL: expected sqlite:////path/to/file or postgres://user:password@host/name"
-        ) from None
+        )
+    _database = environ.Env.db_url_config(_database_url)
 else:
     _database = {
         "ENGINE": "django.db.backends.sqlite3",
@@ -184,32 +179,29 @@ RTP_PORT_RANGE = _env.text("RTP_PORT_RANGE", "20000-29999")
 RTP_BIND = _env.text("RTP_BIND")  # empty: the address on which the call came in
 AUDIO_CACHE = SIPDOMAINS_HOME / "audio"
 
-try:
-    MEDIA_WORKERS = _env.integer("MEDIA_WORKERS", max(1, (os.cpu_count() or 2) - 1), minimum=1)
+MEDIA_WORKERS = _env.integer("MEDIA_WORKERS", max(1, (os.cpu_count() or 2) - 1), minimum=1)
 
-    # --- webhooks -------------------------------------------------------------------------------
+# --- webhooks -----------------------------------------------------------------------------------
 
-    # The embedded default runs on one machine or a LAN, so private targets are allowed; a server
-    # whose customers are strangers turns both off.
-    EGRESS_ALLOW_PRIVATE = _env.boolean("EGRESS_ALLOW_PRIVATE", True)
-    EGRESS_ALLOW_LOOPBACK = _env.boolean("EGRESS_ALLOW_LOOPBACK", True)
-    EGRESS_ALLOW_NETWORKS = _env.items("EGRESS_ALLOW_NETWORKS")
-    EGRESS_DENY_NETWORKS = _env.items("EGRESS_DENY_NETWORKS")
-    EGRESS_PORTS = _env.items("EGRESS_PORTS")  # empty: any
-    WEBHOOK_CONNECT_TIMEOUT = _env.seconds("WEBHOOK_CONNECT_TIMEOUT", 5.0)
-    WEBHOOK_READ_TIMEOUT = _env.seconds("WEBHOOK_READ_TIMEOUT", 15.0)
-    WEBHOOK_TOTAL_TIMEOUT = _env.seconds("WEBHOOK_TOTAL_TIMEOUT", 15.0)
-    WEBHOOK_MAX_BODY_BYTES = _env.integer("WEBHOOK_MAX_BODY_BYTES", 65536, minimum=1024)
-    WEBHOOK_MAX_REDIRECTS = _env.integer("WEBHOOK_MAX_REDIRECTS", 10)
-    WEBHOOK_STORED_BODY_BYTES = _env.integer("WEBHOOK_STORED_BODY_BYTES", 16384)
-    WEBHOOK_CA_FILE = _env.text("WEBHOOK_CA_FILE")  # trusted besides the public authorities
+# The embedded default runs on one machine or a LAN, so private targets are allowed; a server
+# whose customers are strangers turns both off.
+EGRESS_ALLOW_PRIVATE = _env.boolean("EGRESS_ALLOW_PRIVATE", True)
+EGRESS_ALLOW_LOOPBACK = _env.boolean("EGRESS_ALLOW_LOOPBACK", True)
+EGRESS_ALLOW_NETWORKS = _env.items("EGRESS_ALLOW_NETWORKS")
+EGRESS_DENY_NETWORKS = _env.items("EGRESS_DENY_NETWORKS")
+EGRESS_PORTS = _env.items("EGRESS_PORTS")  # empty: any
+WEBHOOK_CONNECT_TIMEOUT = _env.seconds("WEBHOOK_CONNECT_TIMEOUT", 5.0)
+WEBHOOK_READ_TIMEOUT = _env.seconds("WEBHOOK_READ_TIMEOUT", 15.0)
+WEBHOOK_TOTAL_TIMEOUT = _env.seconds("WEBHOOK_TOTAL_TIMEOUT", 15.0)
+WEBHOOK_MAX_BODY_BYTES = _env.integer("WEBHOOK_MAX_BODY_BYTES", 65536, minimum=1024)
+WEBHOOK_MAX_REDIRECTS = _env.integer("WEBHOOK_MAX_REDIRECTS", 10)
+WEBHOOK_STORED_BODY_BYTES = _env.integer("WEBHOOK_STORED_BODY_BYTES", 16384)
+WEBHOOK_CA_FILE = _env.text("WEBHOOK_CA_FILE")  # trusted besides the public authorities
 
-    # --- limits ---------------------------------------------------------------------------------
+# --- limits -------------------------------------------------------------------------------------
 
-    MAX_CONCURRENT_CALLS = _env.integer("MAX_CONCURRENT_CALLS", 2000, minimum=1)  # of one node
-    RTP_SILENCE_SECONDS = _env.seconds("RTP_SILENCE_SECONDS", 120.0)
-except EnvError as error:
-    raise ImproperlyConfigured(str(error)) from None
+MAX_CONCURRENT_CALLS = _env.integer("MAX_CONCURRENT_CALLS", 2000, minimum=1)  # of one node
+RTP_SILENCE_SECONDS = _env.seconds("RTP_SILENCE_SECONDS", 120.0)
 
 # --- logging ------------------------------------------------------------------------------------
 

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+from cryptography.fernet import Fernet
+
+from sipdomains import checks
+from sipdomains.models import Account
+
+
+def ids(check, **kwargs) -> list[str]:
+    return [found.id.removeprefix("sipdomains.") for found in check(**kwargs)]
+
+
+@pytest.mark.parametrize("check", checks._PLAIN, ids=lambda check: check.__name__)
+def test_the_defaults_are_fine(check) -> None:
+    assert ids(check) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "expected"),
+    [
+        (checks.check_secrets, {"SECRET_KEY": "short"}, ["E001"]),
+        (checks.check_secrets, {"SIP_NONCE_SECRET": ""}, ["E002"]),
+        (checks.check_secrets, {"FIELD_ENCRYPTION_KEYS": ["nonsense"]}, ["E003"]),
+        (checks.check_secrets, {"FIELD_ENCRYPTION_KEYS": []}, ["E003"]),
+        (checks.check_home, {"SIPDOMAINS_HOME": f"{__file__}/home"}, ["E004"]),
+        (checks.check_listen, {"SIP_LISTEN": ["udp:localhost:5060"]}, ["E010"]),
+        (checks.check_listen, {"SIP_LISTEN": []}, ["E010"]),
+        (checks.check_listen, {"SIP_LISTEN": ["udp:127.0.0.1:5060"] * 2}, ["E011"]),
+        (checks.check_listen, {"SIP_EXTERNAL_ADDRESS": "sip.example.net"}, ["E013"]),
+        (checks.check_listen, {"SIP_EXTERNAL_ADDRESS": "0.0.0.0"}, ["E013"]),
+        (checks.check_listen, {"SIP_EXTERNAL_ADDRESS": "[2001:db8::1]"}, []),
+        (checks.check_external_address, {}, ["W012"]),
+        (checks.check_external_address, {"SIP_EXTERNAL_ADDRESS": "203.0.113.1"}, []),
+        (checks.check_external_address, {"SIP_LISTEN": ["udp:127.0.0.1:5060"]}, []),
+        (checks.check_realm, {"SIP_REALM": ""}, ["E014"]),
+        (checks.check_realm, {"SIP_REALM": 'a"b'}, ["E014"]),
+        (checks.check_rtp, {"RTP_BIND": "eth0"}, ["E020"]),
+        (checks.check_rtp, {"RTP_PORT_RANGE": "20000"}, ["E021"]),
+        (checks.check_rtp, {"RTP_PORT_RANGE": "20000-20005"}, ["E022"]),
+        (checks.check_rtp, {"RTP_PORT_RANGE": "20000-20099"}, ["W023"]),
+        (checks.check_rtp, {"RTP_PORT_RANGE": "20001-29999"}, ["W024"]),
+        (checks.check_rtp, {"RTP_PORT_RANGE": "5000-9999"}, ["E025"]),
+        (checks.check_networks, {"SIP_TRUSTED_PROXIES": ["proxy"]}, ["E030"]),
+        (checks.check_networks, {"EGRESS_DENY_NETWORKS": ["10/8/9"]}, ["E030"]),
+        (checks.check_networks, {"SIP_TRUSTED_PROXIES": ["0.0.0.0/0"]}, ["E031"]),
+        (
+            checks.check_broker,
+            {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}}},
+            ["W040"],
+        ),
+        (checks.check_broker, {"BUS_URL": "amqp://mq", "CELERY_BROKER_URL": "amqp://mq"}, ["E041"]),
+        (checks.check_broker, {"BUS_URL": "redis://r"}, ["E042"]),
+        (checks.check_web, {"WEB_LISTEN": "8000"}, ["E050"]),
+        (checks.check_web, {"DEBUG": True, "WEB_LISTEN": "0.0.0.0:8000"}, ["E051"]),
+        (checks.check_web, {"DEBUG": True}, []),
+    ],
+)
+def test_a_misconfiguration_is_found(settings, check, changes, expected) -> None:
+    if "DATABASES" in changes:  # overriding them for real would cut the connections
+        settings = type("Settings", (), {name: getattr(settings, name) for name in
+                        ("CELERY_BROKER_URL", "BUS_URL")})  # fmt: skip
+        settings.DATABASES = changes["DATABASES"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(checks, "settings", settings)
+            assert ids(check) == expected
+        return
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    assert ids(check) == expected
+
+
+def test_no_message_shows_a_secret(settings) -> None:
+    settings.SECRET_KEY = settings.SIP_NONCE_SECRET = "hunter2"
+    settings.FIELD_ENCRYPTION_KEYS = ["hunter2"]
+    found = checks.check_secrets()
+    assert len(found) == 3
+    assert "hunter2" not in " ".join(f"{one.msg} {one.hint}" for one in found)
+
+
+def test_stored_credentials_under_another_realm_are_found(settings, phones) -> None:
+    stored = {"databases": ["default"]}
+    assert ids(checks.check_stored_secrets, **stored) == []
+    settings.SIP_REALM = "elsewhere"
+    assert ids(checks.check_stored_secrets, **stored) == ["E062"]
+    assert ids(checks.check_stored_secrets, databases=None) == []
+
+
+def test_a_lost_encryption_key_is_found(settings, alice) -> None:
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert Account.objects.count() == 1
+    assert ids(checks.check_stored_secrets, databases=["default"]) == ["E061"]

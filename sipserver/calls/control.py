@@ -25,6 +25,7 @@ from sipserver.sdp.negotiate import (
 from twimlrunner.engine.interrupts import MediaLost
 from twimlrunner.engine.ports import CallEnded, Clip, Speech, VerbFailed
 from twimlrunner.speech.ports import PromptError
+from twimlrunner.twiml.nodes.say import BAD_LANGUAGE, BAD_VOICE
 
 T = TypeVar("T")
 
@@ -69,8 +70,7 @@ class LiveCall:
     async def play(self, clip: Clip) -> None:
         try:
             if isinstance(clip, Speech):
-                for issue in self._session.env.prompts.issues(clip):
-                    self._session.notify(issue.code, "warning", issue.message)
+                self._warn_about_voice(clip)
                 await self.unless_over(self._speak(clip))
             else:
                 verify = self._session.policy.verify_tls
@@ -180,6 +180,12 @@ class LiveCall:
         return "ip6" if ":" in self._session.env.sip.local_host(self._session.flow) else "ip4"
 
     # --- playing ----------------------------------------------------------------------------
+
+    def _warn_about_voice(self, speech: Speech) -> None:
+        """The parser has told what is wrong with the text; only engines know their voices."""
+        for issue in self._session.env.prompts.issues(speech):
+            if issue.code in (BAD_VOICE, BAD_LANGUAGE):
+                self._session.notify(issue.code, "warning", issue.message)
 
     async def _speak(self, speech: Speech) -> None:
         """Begins with the first sentence; the rest is appended as it becomes ready."""

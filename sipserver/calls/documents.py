@@ -5,9 +5,16 @@ from __future__ import annotations
 from sipserver.calls.control import LiveCall
 from sipserver.calls.session import CallSession
 from sipserver.calls.termination import interrupt_cause, termination
-from twimlrunner.engine.ports import DocumentRequest, Fetched, FetchFailed, FetchResult
+from twimlrunner.engine.ports import (
+    CallEnded,
+    DocumentRequest,
+    Fetched,
+    FetchFailed,
+    FetchResult,
+)
 from twimlrunner.twiml.content import interpret
 from twimlrunner.twiml.errors import TwimlError
+from twimlrunner.twiml.redact import without_passwords
 from twimlrunner.webhooks.request import standard_parameters
 
 STORED_TEXT = 16_384
@@ -23,6 +30,8 @@ class LiveDocuments:
 
     async def fetch(self, request: DocumentRequest) -> FetchResult:
         session = self._session
+        if session.over.done() and not request.parting:
+            raise CallEnded
         session.event(
             "webhook", {"url": request.url, "method": request.method, "reason": request.why}
         )
@@ -49,5 +58,5 @@ class LiveDocuments:
             document = interpret(body, reply.content_type, url)
         except TwimlError as error:
             return FetchFailed(error.code, f"{error.message} (line {error.line})", url)
-        text = body[:STORED_TEXT].decode("utf-8", "replace")
-        return Fetched(document, url, text, document.issues)
+        text = without_passwords(body[:STORED_TEXT].decode("utf-8", "replace"))
+        return Fetched(document, url, text)

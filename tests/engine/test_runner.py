@@ -104,8 +104,8 @@ async def test_a_circle_of_redirects_ends_without_the_fallback():
     world = one_document("<Redirect/>")
     end = await world.run(fallback=("http://app.example/fallback", "POST"))
     assert isinstance(end, ApplicationError)
-    assert end.code == 59901
-    assert world.notes == [(59901, "error")]
+    assert end.code == 59904
+    assert world.notes == [(59904, "error")]
     assert len(world.requests) == 201
     assert not world.answered
     # Ten a second: the circle is slowed down while it lasts.
@@ -148,7 +148,7 @@ async def test_a_fallback_that_joins_the_circle_ends_too():
     )
     end = await world.run(fallback=(fallback, "POST"))
     assert isinstance(end, ApplicationError)
-    assert end.code == 59901
+    assert end.code == 59904
     assert len(world.requests) < 450
 
 

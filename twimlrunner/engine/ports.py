@@ -6,11 +6,10 @@ Implemented by ``sipserver.calls`` (live calls) and by ``tests.fakes`` (virtual 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from twimlrunner.twiml.document import Document
-from twimlrunner.twiml.errors import Issue
 
 
 class CallEnded(Exception):
@@ -91,12 +90,11 @@ class DocumentRequest:
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A document was got and parsed; ``url`` is the base for relative URLs in it. ``text`` is the
-    source as received (cut to the stored limit) for the log; ``issues`` the parser's warnings."""
+    source for the log: cut to the stored limit, passwords masked."""
 
     document: Document
     url: str
     text: str = ""
-    issues: Sequence[Issue] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ RELATIVE_URL_IN_INLINE: Final = 15004
 
 # Conditions of our own, from the range the vendor leaves free (errors.md, last lines).
 UNSUPPORTED_VERB: Final = 59900
-DOCUMENT_LOOP: Final = 59901
+DOCUMENT_LOOP: Final = 59904
 
 # Codes of level "error" that the text of a document alone can cause (errors.md sections 4-6);
 # every other code that parsing reports is a warning.

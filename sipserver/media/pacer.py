@@ -9,15 +9,17 @@ from time import monotonic
 from typing import Protocol
 
 RING = 120  # ms; a multiple of every packet interval
-PHASES = 20  # calls are spread over so many slots
+PHASES = 20
 LATE_MS = 5.0  # a tick this far behind its deadline is counted as late
+_START_WITHIN = 10  # ms; a new talkspurt takes the emptiest of so many coming slots
 _CATCH_UP_MS = 100  # what was missed beyond this is given up, not sent in a burst
 _FINE = 80  # buckets of a quarter of a millisecond, up to 20 ms
 _COARSE = (40.0, 80.0, 160.0, 320.0, 640.0, 10000.0)
 
 
 class Ticked(Protocol):
-    phase: int
+    slot: int  # set by the pacer: the first of its slots
+    timing: Timing
 
     def tick(self, ms: int) -> bool:
         """Send what is due at ``ms`` of the pacer's clock. False: nothing more to send."""
@@ -44,6 +46,35 @@ class Deviations:
         return [sum(column) for column in zip(*self.buckets, strict=True)]
 
 
+class Timing:
+    """One sender's share of the deviations: those of its phase while it was sending."""
+
+    __slots__ = ("_before", "_deviations", "_late_before", "_phase", "buckets", "late")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (_FINE + len(_COARSE))
+        self.late = 0
+        self._deviations: Deviations | None = None
+        self._phase = 0
+        self._before: list[int] = []
+        self._late_before = 0
+
+    def begin(self, deviations: Deviations, phase: int) -> None:
+        self._deviations, self._phase = deviations, phase
+        self._before = deviations.buckets[phase].copy()
+        self._late_before = deviations.late[phase]
+
+    def end(self) -> None:
+        """Add up what has come since :meth:`begin`; without one, nothing."""
+        if self._deviations is None:
+            return
+        after = self._deviations.buckets[self._phase]
+        for index, before in enumerate(self._before):
+            self.buckets[index] += after[index] - before
+        self.late += self._deviations.late[self._phase] - self._late_before
+        self._deviations = None
+
+
 def summarize(buckets: Sequence[int]) -> dict[str, float]:
     """p50, p95, p99 and max in ms, each the upper bound of its bucket."""
     total = sum(buckets)
@@ -67,7 +98,6 @@ class Pacer:
         self._slots: list[list[Ticked]] = [[] for _ in range(RING)]
         self._next = 0  # ms, the first slot not yet run
         self._late = [0.0] * PHASES  # of the last tick of each phase
-        self._members = [0] * PHASES
         self.active = 0
         self.ticks = 0
         self.skipped_ms = 0
@@ -76,26 +106,24 @@ class Pacer:
     def elapsed(self) -> float:
         return (self._clock() - self._start) * 1000
 
-    def join(self) -> int:
-        """A phase for a new session: the one with the fewest."""
-        phase = self._members.index(min(self._members))
-        self._members[phase] += 1
-        return phase
-
-    def leave(self, phase: int) -> None:
-        self._members[phase] -= 1
-
     def add(self, sender: Ticked, interval_ms: int) -> None:
         if self.active == 0:
             self._next = int(self.elapsed()) + 1
-        for slot in range(sender.phase % interval_ms, RING, interval_ms):
+        first = min(
+            range(self._next, self._next + _START_WITHIN),
+            key=lambda ms: len(self._slots[ms % RING]),
+        )
+        sender.slot = first % RING
+        sender.timing.begin(self.deviations, first % PHASES)
+        for slot in range(first % interval_ms, RING, interval_ms):
             self._slots[slot].append(sender)
         self.active += 1
 
     def remove(self, sender: Ticked) -> None:
-        for slot in self._slots[sender.phase % 10 :: 10]:  # every interval is a multiple of 10
+        for slot in self._slots[sender.slot % 10 :: 10]:  # every interval is a multiple of 10
             if sender in slot:
                 slot.remove(sender)
+        sender.timing.end()
         self.active -= 1
 
     def run(self) -> None:

@@ -84,7 +84,7 @@ STATS_FIELDS = (
     "remote_jitter_ms",
     "first_packet_ms",  # after connect; None if nothing came
     "digits",  # received
-    "late_ticks",  # packets more than 5 ms after their deadline
+    "late_ticks",  # packets more than 5 ms after their deadline; as the next, of prompts ended
     "deviation_ms",  # {p50, p95, p99, max} of our packet spacing from the nominal
     "mos",  # estimate for what we hear, None if nothing came
     "remote_mos",  # estimate for what the peer hears, None without its report

@@ -7,7 +7,7 @@ import os
 import random
 from typing import Any
 
-from sipserver.media.pacer import Pacer, summarize
+from sipserver.media.pacer import summarize
 from sipserver.media.receiver import Receiver
 from sipserver.media.sender import Sender
 from sipserver.rtp import rtcp
@@ -20,14 +20,11 @@ class Reports:
 
     __slots__ = (
         "_cname",
-        "_deviations",
         "_epoch",
         "_interval",
         "_last_sr",
         "_last_sr_at",
-        "_late",
         "_octets",
-        "_pacer",
         "_receiver",
         "_remote_expected",
         "_reported",
@@ -40,11 +37,10 @@ class Reports:
     )
 
     def __init__(
-        self, sender: Sender, receiver: Receiver, pacer: Pacer, *, interval: float, epoch: float
+        self, sender: Sender, receiver: Receiver, *, interval: float, epoch: float
     ) -> None:
         self._sender = sender
         self._receiver = receiver
-        self._pacer = pacer
         self._interval = interval
         self._epoch = epoch
         self._cname = base64.b64encode(os.urandom(12))  # RFC 7022
@@ -52,8 +48,6 @@ class Reports:
         self._last_sr_at = 0.0
         self._reported = 0  # packets sent up to the last report
         self._remote_expected = 0
-        self._deviations = tuple(pacer.deviations.buckets[sender.phase])
-        self._late = pacer.deviations.late[sender.phase]
         self.due = 0.0
         self.malformed = 0
         self.rtt_ms: float | None = None
@@ -124,13 +118,7 @@ class Reports:
         lost, duplicates, out_of_order = receiver.totals()
         jitter = receiver.statistics.jitter / 8 if receiver.statistics else 0.0
         first = receiver.first_packet_at
-        phase = sender.phase
-        buckets = [
-            after - before
-            for after, before in zip(
-                self._pacer.deviations.buckets[phase], self._deviations, strict=True
-            )
-        ]
+        timing = sender.timing
         return {
             "codec": codec,
             "remote": list(latch.remote) if latch else None,
@@ -154,8 +142,8 @@ class Reports:
             if first is None
             else round((first - receiver.connected_at) * 1000, 1),
             "digits": receiver.digits,
-            "late_ticks": self._pacer.deviations.late[phase] - self._late,
-            "deviation_ms": summarize(buckets),
+            "late_ticks": timing.late,
+            "deviation_ms": summarize(timing.buckets),
             "mos": self._mos(lost, receiver.packets + lost, jitter),
             "remote_mos": self._mos(
                 self.remote_lost or 0, self._remote_expected, self.remote_jitter_ms or 0.0

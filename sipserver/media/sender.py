@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sipserver.media.pacer import Pacer
+from sipserver.media.pacer import Pacer, Timing
 from sipserver.media.prompts import Prompt, PromptCache
 from sipserver.rtp import g711, tone
 from sipserver.rtp.packet import HEADER, HEADER_SIZE, PLAIN
@@ -60,9 +60,10 @@ class Sender:
         "_timestamp_base",
         "errors",
         "octets",
-        "phase",
         "sending",
+        "slot",
         "ssrc",
+        "timing",
         "transmit",
     )
 
@@ -70,7 +71,8 @@ class Sender:
         self._pacer = pacer
         self._prompts = prompts
         self._ended = ended
-        self.phase = pacer.join()
+        self.slot = 0
+        self.timing = Timing()
         self.ssrc = int.from_bytes(os.urandom(4), "big")
         self._timestamp_base = int.from_bytes(os.urandom(4), "big")
         self._first_sequence = self._sequence = int.from_bytes(os.urandom(2), "big") >> 1
@@ -161,7 +163,6 @@ class Sender:
         if self._active:
             self._pacer.remove(self)
             self._active = False
-        self._pacer.leave(self.phase)
 
     def _clear(self) -> None:
         self._data = b""

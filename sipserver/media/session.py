@@ -40,7 +40,7 @@ class Session:
         self.sender = Sender(pacer, prompts, self._on_ended)
         self.receiver = Receiver(pair, emit)
         self._reports = Reports(
-            self.sender, self.receiver, pacer, interval=config.rtcp_interval_s, epoch=epoch
+            self.sender, self.receiver, interval=config.rtcp_interval_s, epoch=epoch
         )
         self.receiver.routed = self._route
         self.receiver.alarm = alarms.at

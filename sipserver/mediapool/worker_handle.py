@@ -129,9 +129,14 @@ class WorkerHandle(asyncio.Protocol):
             future.set_exception(WorkerLost("media worker is gone"))
             return future
         self._last_id += 1
-        self._pending[self._last_id] = future
         message = {"id": self._last_id, "command": command, **arguments}
-        self._transport.write(protocol.encode(message))
+        try:
+            frame = protocol.encode(message)
+        except protocol.ProtocolError as error:
+            future.set_exception(CommandFailed(str(error)))
+            return future
+        self._pending[self._last_id] = future
+        self._transport.write(frame)
         return future
 
     async def call(self, command: str, **arguments: Any) -> dict[str, Any]:

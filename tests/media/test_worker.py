@@ -63,13 +63,14 @@ async def test_audio_over_ip6(pool, wav):
     peer = Peer("::1")
     session = await pool.open("ip6", Events())
     await session.connect(Parameters(peer.address))
-    assert await session.play([wav(800)]).wait() == "end"
     peer.send(session.port, 1)
+    ended = await session.play([wav(800)]).wait()
     await peer.count(5)
     stats = await session.close()
+    peer.close()
+    assert ended == "end"
     assert stats["remote"] == list(peer.address)
     assert stats["packets_received"] == 1
-    peer.close()
 
 
 async def test_speech_begins_with_its_first_sentence(leg, peer, wav):

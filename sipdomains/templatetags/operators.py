@@ -17,6 +17,7 @@ register.filter("clock", formatting.clock)
 register.filter("explain", explain)
 register.filter("masked", formatting.masked)
 register.filter("masked_pairs", formatting.masked_pairs)
+register.filter("party", formatting.party)
 register.filter("short_uri", formatting.short_uri)
 register.filter("status_word", formatting.status_word)
 

@@ -49,6 +49,7 @@ def call_list(request: HttpRequest) -> HttpResponse:
         "page": found,
         "query": query.urlencode(),
         "version": version,
+        "ordinary": selectors.ORDINARY_CAUSES,
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "web/_results.html", context)

@@ -63,7 +63,7 @@ def milliseconds(value: float) -> str:
     """``0.4 ms``, ``35 ms`` or ``1.25 s``."""
     if value >= 1000:
         return f"{value / 1000:.2f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value >= 10 or value < 0.05 else f"{value:.1f} ms"
 
 
 def masked(text: str) -> str:
@@ -92,3 +92,11 @@ def short_uri(uri: str) -> str:
     if not colon or scheme.lower() not in ("sip", "sips", "tel"):
         return uri
     return rest.partition(";")[0].partition("?")[0] or uri
+
+
+def party(uri: str, domain: str) -> str:
+    """Who that is on a page that names the domain anyway: the user alone if the host is that."""
+    short = short_uri(uri)
+    user, at, host = short.rpartition("@")
+    host = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    return user if at and user and host.lower() == domain.lower() else short

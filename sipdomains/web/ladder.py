@@ -16,7 +16,7 @@ from sipdomains.web.formatting import offset
 ROW = 34
 GAP = 16
 TOP = 44
-MAX_LABEL = 30
+MAX_LABEL = 33
 QUIET_SECONDS = 1.0
 
 

@@ -16,14 +16,8 @@ CAUSES: dict[str, tuple[str, str]] = {
     "hangup-verb": ("nobody", ""),
     "canceled": ("nobody", ""),
     "max-duration": ("nobody", ""),
-    "reject-busy": (
-        "application",
-        "Nothing is broken: the application decided so. Its document is among the steps below.",
-    ),
-    "reject": (
-        "application",
-        "Nothing is broken: the application decided so. Its document is among the steps below.",
-    ),
+    "reject-busy": ("nobody", "The application decided so; its document is among the steps."),
+    "reject": ("nobody", "The application decided so; its document is among the steps."),
     "unknown-domain": (
         "caller",
         "Correct the name on the phone, or set that domain (or an alias) up here.",
@@ -72,7 +66,7 @@ CAUSES: dict[str, tuple[str, str]] = {
 _TURN = {
     "nobody": "Nobody has to do anything.",
     "caller": "The caller's side has to change something.",
-    "application": "The web application decides this.",
+    "application": "The web application has to be mended.",
     "operator": "You (the operator) can mend this.",
     "network": "Look at the network between the caller and this server.",
     "server": "Look at this server.",
@@ -100,9 +94,10 @@ def verdict(call: Call, events: Sequence[CallEvent]) -> Verdict:
     if code is not None:
         who = who or code.who
         mend = mend or code.mend
+    tone = _tone(call, who)
     return Verdict(
-        tone=_tone(call, who),
-        headline=_headline(call),
+        tone=tone,
+        headline=_headline(call, tone),
         reason=call.reason,
         turn=_TURN.get(who, ""),
         mend=mend,
@@ -128,7 +123,7 @@ def doing_now(events: Sequence[CallEvent]) -> str:
 
 
 def _tone(call: Call, who: str) -> str:
-    if call.cause in ("reject", "reject-busy", "canceled", "max-duration"):
+    if not who or call.cause in ("reject", "reject-busy", "canceled", "max-duration"):
         return "neutral"
     return "good" if who == "nobody" else "bad"
 
@@ -137,10 +132,12 @@ def _live_headline(call: Call) -> str:
     return "The call is going on" if call.answered_at else "The call is ringing"
 
 
-def _headline(call: Call) -> str:
+def _headline(call: Call, tone: str) -> str:
     if call.answered_at is not None:
         lasted = f"after {duration_words(call.duration)}"
-        return f"Failed {lasted}" if call.status == "failed" else f"Completed {lasted}"
+        if call.status == "failed":
+            return f"Failed {lasted}"
+        return f"Ended with a problem {lasted}" if tone == "bad" else f"Completed {lasted}"
     if call.status == "canceled":
         return "Given up before it was answered"
     if call.status in ("busy", "no-answer"):

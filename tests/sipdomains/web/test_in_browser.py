@@ -1,0 +1,165 @@
+"""A walk through the pages in a real browser, at desk and at phone width, by keyboard."""
+
+import shutil
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
+]
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def size(browser, width, height):
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def wait(browser, condition, seconds=10):
+    return WebDriverWait(browser, seconds, poll_frequency=0.05).until(condition)
+
+
+def rows(browser):
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.row-link')].map(link => link.id.slice(5))"
+    )
+
+
+def press(browser, *keys):
+    for key in keys:
+        browser.switch_to.active_element.send_keys(key)
+
+
+def focused(browser):
+    return browser.execute_script("return document.activeElement.id")
+
+
+def log_in(browser, address):
+    browser.get(address + "/calls/")
+    press(browser, "operator", Keys.TAB, "correct horse", Keys.ENTER)
+    wait(browser, lambda _: browser.current_url == address + "/calls/")
+
+
+@pytest.fixture
+def story(make_call, add_event, domain):
+    """Three calls, one of them refused, as of now."""
+    now = timezone.now()
+    calls = [make_call(now - timedelta(minutes=9 - number)) for number in range(3)]
+    refused = make_call(
+        now - timedelta(minutes=5),
+        from_uri="sip:mallory@pbx.example.net",
+        status="failed",
+        cause="bad-credentials",
+        reason="Wrong user name or password.",
+        error_code=32202,
+        sip_status=403,
+        answered_at=None,
+        duration=None,
+        domain=domain,
+    )
+    for number, summary in enumerate(("INVITE", "407 Proxy Authentication Required (INVITE)")):
+        way = ("in", "out")[number]
+        add_event(refused, "sip", {"dir": way, "summary": summary, "text": f"{summary} text"})
+    return calls, refused
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("width", "height"), [(1366, 900), (390, 844)])
+def test_an_operator_finds_and_opens_a_call_by_keyboard(
+    browser, live_server, operator, story, make_call, width, height
+):
+    calls, refused = story
+    size(browser, width, height)
+    browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    log_in(browser, live_server.url)
+    assert rows(browser) == [call.sid for call in (refused, *reversed(calls))]
+    shown = browser.find_element(By.CSS_SELECTOR, ".call time")
+    tokyo = timezone.localtime(refused.started_at, timezone.get_fixed_timezone(9 * 60))
+    assert shown.text == tokyo.strftime("%Y-%m-%d %H:%M:%S")
+    assert shown.get_attribute("title").endswith(" UTC")
+
+    # A call that comes in appears by itself; what has the focus keeps it.
+    press(browser, "j", "j")
+    assert focused(browser) == f"call-{calls[2].sid}"
+    fresh = make_call(timezone.now())
+    wait(browser, lambda _: rows(browser)[0] == fresh.sid)
+    assert focused(browser) == f"call-{calls[2].sid}"
+    press(browser, "k", "k")
+    assert focused(browser) == f"call-{fresh.sid}"
+
+    # While a filter is edited nothing is exchanged under the reader's hands.
+    press(browser, "/", "mall")
+    assert focused(browser) == "id_q"
+    assert "paused" in browser.find_element(By.CSS_SELECTOR, "[data-live]").get_attribute("class")
+    press(browser, Keys.ENTER)
+    wait(browser, lambda _: rows(browser) == [refused.sid])
+    assert browser.current_url.partition("?")[2] == "q=mall&tz=Asia%2FTokyo"
+    wait(browser, lambda _: focused(browser) == f"call-{refused.sid}")
+
+    press(browser, Keys.ENTER)
+    wait(browser, lambda _: refused.sid in browser.current_url)
+    assert "Refused with 403" in browser.find_element(By.CSS_SELECTOR, ".verdict").text
+    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.ladder g line")) == 2
+    browser.find_element(By.CSS_SELECTOR, "#m-2 summary").send_keys(Keys.ENTER)
+    text = browser.find_element(By.CSS_SELECTOR, "#m-2 pre")
+    wait(browser, lambda _: text.is_displayed())
+    assert text.text == "407 Proxy Authentication Required (INVITE) text"
+    wider = "return document.documentElement.scrollWidth > window.innerWidth"
+    assert not browser.execute_script(wider)
+
+    browser.find_element(By.CSS_SELECTOR, "[data-back]").click()
+    wait(browser, lambda _: rows(browser) == [refused.sid])
+    assert browser.find_element(By.ID, "id_q").get_attribute("value") == "mall"
+    assert not browser.execute_script(wider)
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_live_call_becomes_final_under_the_readers_eyes(
+    browser, live_server, operator, make_call, add_event
+):
+    now = timezone.now()
+    call = make_call(
+        now, status="in-progress", answered_at=now, ended_at=None, duration=None, reason=""
+    )
+    add_event(call, "sip", {"dir": "in", "summary": "INVITE", "text": "INVITE text"})
+    size(browser, 1366, 900)
+    log_in(browser, live_server.url)
+    browser.get(f"{live_server.url}/calls/{call.sid}/")
+    browser.find_element(By.CSS_SELECTOR, "#m-1 summary").click()
+    add_event(call, "sip", {"dir": "in", "summary": "BYE", "text": "BYE text"}, after=5)
+    wait(browser, lambda _: browser.find_elements(By.ID, "m-2"))
+    assert browser.find_element(By.CSS_SELECTOR, "#m-1 pre").is_displayed()
+    call.status, call.duration = "completed", 5
+    call.ended_at = call.updated_at = now - timedelta(minutes=1)  # settled at once
+    call.reason, call.cause = "The caller hung up.", "caller-hangup"
+    call.save()
+    wait(browser, lambda _: not browser.find_elements(By.CSS_SELECTOR, "[data-poll]"))
+    assert "Completed after 5 s" in browser.find_element(By.CSS_SELECTOR, ".verdict").text
+    assert browser.find_element(By.CSS_SELECTOR, "#m-1 pre").is_displayed()
+    assert browser.get_log("browser") == []

@@ -73,7 +73,10 @@ class SipEndpoint:
         self._udp: list[UdpListener] = []
         self._udp_by_local: dict[tuple[str, int], UdpListener] = {}
         self._tcp = TcpHub(
-            on_message=self._receive, on_batch_end=self.flush, on_lost=self._flow_lost
+            on_message=self._receive,
+            on_malformed=engine.refuse_malformed,
+            on_batch_end=self.flush,
+            on_lost=self._flow_lost,
         )
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None

@@ -8,7 +8,7 @@ from typing import cast
 
 from sipserver.sip.errors import RemoteProtocolError
 from sipserver.sip.events import Flow
-from sipserver.sip.framing import KeepAlive, StreamFramer
+from sipserver.sip.framing import PONG, KeepAlive, StreamFramer
 
 MAX_CONNECTIONS = 4000
 MAX_CONNECTIONS_PER_ADDRESS = 200
@@ -48,11 +48,16 @@ class TcpConnection(asyncio.Protocol):
         try:
             for item in self._framer.feed(data):
                 if isinstance(item, KeepAlive):
-                    transport.write(b"\r\n")
+                    transport.write(PONG)
                 else:
                     self._hub.on_message(item, flow)
-        except RemoteProtocolError:
-            transport.abort()
+            if self._framer.failed:
+                self._framer.feed(b"")
+        except RemoteProtocolError as error:
+            self._hub.on_malformed(error, flow)
+            self._hub.on_batch_end()
+            transport.close()  # after what is still to be written
+            return
         self._idle_after(IDLE_SECONDS)
         self._hub.on_batch_end()
 
@@ -87,10 +92,12 @@ class TcpHub:
         self,
         *,
         on_message: Callable[[bytes, Flow], None],
+        on_malformed: Callable[[RemoteProtocolError, Flow], None],
         on_batch_end: Callable[[], None],
         on_lost: Callable[[Flow], None],
     ) -> None:
         self.on_message = on_message
+        self.on_malformed = on_malformed
         self.on_batch_end = on_batch_end
         self._on_lost = on_lost
         self._connections: dict[int, TcpConnection] = {}

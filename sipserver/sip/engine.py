@@ -58,8 +58,15 @@ class SipEngine:
             else:
                 self._response(message, flow, data, now)
         except RemoteProtocolError as error:
-            if error.request is not None:
-                self._refuse_malformed(error.request, error, flow)
+            self.refuse_malformed(error, flow)
+
+    def refuse_malformed(self, error: RemoteProtocolError, flow: Flow) -> None:
+        """Answer what could not be cut out of a stream, as far as ``error`` tells whom. Without a
+        transaction: it is not worth one, and an answer keeps the peer from repeating itself."""
+        if error.request is not None:
+            routing.stamp_via(error.request, flow)
+            refusal = Refusal(error.status_hint, error.message)
+            self._respond_statelessly(error.request, refusal, flow)
 
     def flow_lost(self, flow: Flow, now: float) -> None:
         """A connection has ended: requests of ours waiting on it fail with 503. Calls live on;
@@ -390,10 +397,6 @@ class SipEngine:
         reason = refusal.reason or build.reason_phrase(refusal.status)
         self._core.output.events.append(RequestRefused(request, flow, refusal.status, reason))
 
-    def _refuse_malformed(self, request: Request, error: RemoteProtocolError, flow: Flow) -> None:
-        """A broken request gets its answer without a transaction, so that it is not repeated."""
-        routing.stamp_via(request, flow)
-        self._respond_statelessly(request, Refusal(error.status_hint, error.message), flow)
 
     def _respond_statelessly(self, request: Request, refusal: Refusal, flow: Flow) -> None:
         # RFC 3261 8.2.7: every copy of the request has to get the same tag.

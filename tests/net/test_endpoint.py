@@ -160,6 +160,22 @@ async def test_a_stream_that_is_no_sip_is_cut_off() -> None:
     side.endpoint.close()
 
 
+async def test_a_message_that_cannot_be_framed_is_answered_then_cut_off() -> None:
+    side = Side("a")
+    _, host, port = await side.endpoint.listen("tcp", "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        b"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\n"
+        b"Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\nCall-ID: 1\r\n"
+        b"CSeq: 1 OPTIONS\r\nContent-Length: many\r\n\r\n"
+    )
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    assert answer.startswith(b"SIP/2.0 400 ")
+    writer.close()
+    side.endpoint.close()
+
+
 async def test_connections_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "MAX_CONNECTIONS_PER_ADDRESS", 2)
     side = Side("a")

@@ -229,6 +229,7 @@ async def open_loop(rig: Rig, rate: float, seconds: float) -> list[float]:
 
 
 async def measure(rig: Rig, name: str, work) -> dict[str, float | str]:
+    tasks = rig.gateway.counters["published"]
     before, began = rig.cpu(), time.perf_counter()
     latencies = sorted(await work)
     elapsed = time.perf_counter() - began
@@ -241,6 +242,7 @@ async def measure(rig: Rig, name: str, work) -> dict[str, float | str]:
         "case": name,
         "fetches": count,
         "per_second": round(count / elapsed),
+        "per_task": round(count / (rig.gateway.counters["published"] - tasks), 1),
         "p50_ms": round(cuts[49] * 1000, 2),
         "p95_ms": round(cuts[94] * 1000, 2),
         "p99_ms": round(cuts[98] * 1000, 2),

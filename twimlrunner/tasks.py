@@ -14,7 +14,7 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, close_old_connections
+from django.db import DatabaseError, OperationalError, connection
 
 from sipdomains.bus import default_bus
 from sipdomains.celery import app
@@ -97,10 +97,10 @@ def auth_token(account_sid: str) -> str:
 
 def write_attempts(attempts: Sequence[WebhookAttempt]) -> None:
     """Rows of one group commit. OperationalError: nothing is written, try again later."""
-    close_old_connections()
     try:
         calls.apply(attempts)
     except OperationalError:
+        connection.close()  # the next try gets a fresh one
         raise
     except DatabaseError:
         for attempt, error in calls.apply_each(attempts):

@@ -235,7 +235,6 @@ def embedded(monkeypatch):
     written = []
     monkeypatch.setattr(tasks.accounts, "auth_token", lambda account_sid: "token")
     monkeypatch.setattr(tasks.calls, "apply", written.extend)
-    monkeypatch.setattr(tasks, "close_old_connections", lambda: None)
     worker = start_embedded_worker(concurrency=2)
     yield written
     assert worker.stop(10)

@@ -1,6 +1,6 @@
 """Natural batching: what arrives while a write is under way travels in the next one.
 
-No timer delays a lonely item, and under load the batch grows until the writer keeps up
+A lonely item is written at once, and under load the batch grows until the writer keeps up
 (design decision 3).
 """
 
@@ -22,8 +22,8 @@ class BatchWriter(Generic[T]):
     """One thread that hands items, in order, to ``write`` in lists of at most ``max_batch``.
 
     ``write`` settles its own failures; what it raises all the same is logged and its batch is
-    lost. ``linger`` seconds are waited after the first item of a batch (group commit) - 0 for
-    none.
+    lost. Writes begin at least ``interval`` seconds apart: where each has a price of its own, a
+    little patience under load buys larger batches.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class BatchWriter(Generic[T]):
         *,
         max_batch: int,
         max_pending: int,
-        linger: float = 0.0,
+        interval: float = 0.0,
     ) -> None:
         self._write = write
         self._max_batch = max_batch
         self._max_pending = max_pending
-        self._linger = linger
+        self._interval = interval
         self._queue: SimpleQueue[T | None] = SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -67,12 +67,15 @@ class BatchWriter(Generic[T]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        due = 0.0
         while True:
             item = self._queue.get()
             if item is None:
                 return
-            if self._linger and not self._closing.is_set():
-                time.sleep(self._linger)
+            early = due - time.monotonic()
+            if early > 0 and not self._closing.is_set():
+                time.sleep(early)
+            due = time.monotonic() + self._interval
             batch, ended = self._collect(item)
             try:
                 self._write(batch)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from functools import lru_cache
+from urllib.parse import quote_plus
 
 from twimlrunner.webhooks.signature import sign
 from twimlrunner.webhooks.url import WebhookUrl
@@ -106,6 +107,16 @@ def _text(value: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8")
 
 
+@lru_cache(maxsize=1024)
+def _name(name: str) -> str:
+    return quote_plus(name)  # the same few names in every request
+
+
+def form_encode(parameters: Iterable[tuple[str, str]]) -> str:
+    """``application/x-www-form-urlencoded``, UTF-8, space as ``+``."""
+    return "&".join([f"{_name(name)}={quote_plus(value)}" for name, value in parameters])
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """One HTTP request, ready to send. ``url`` already holds a GET's parameters."""
@@ -126,7 +137,7 @@ def build(
 ) -> HttpRequest:
     """The signed request. GET: ``parameters`` join the query; POST: they are the form."""
     body = b""
-    encoded = urlencode(parameters)
+    encoded = form_encode(parameters)
     if method == "GET":
         url = url.with_query(encoded)
         signature = sign(token, url.sent)

@@ -37,6 +37,7 @@ REPLY_PATIENCE = 5.0  # seconds a reply is kept while the broker is away
 ATTEMPT_PATIENCE = 30.0
 MAX_ATTEMPTS_PENDING = 20_000
 MAX_CANCELLED = 1000
+REPLY_INTERVAL = 0.001
 
 WriteAttempts = Callable[[Sequence[WebhookAttempt]], None]
 
@@ -54,14 +55,18 @@ class FetchWorker:
         self._per_host: Counter[str] = Counter()
         self.counters: Counter[str] = Counter()
         self._replies: BatchWriter[FetchReply] = BatchWriter(
-            "reply-publisher", self._publish, max_batch=100, max_pending=10_000
+            "reply-publisher",
+            self._publish,
+            max_batch=100,
+            max_pending=10_000,
+            interval=REPLY_INTERVAL,
         )
         self._attempts: BatchWriter[WebhookAttempt] = BatchWriter(
             "attempt-writer",
             self._store_attempts,
             max_batch=500,
             max_pending=MAX_ATTEMPTS_PENDING,
-            linger=0.05,
+            interval=0.05,
         )
         self._loop = _new_loop()
         self._client = WebhookClient(config, self._record)

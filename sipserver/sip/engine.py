@@ -397,7 +397,6 @@ class SipEngine:
         reason = refusal.reason or build.reason_phrase(refusal.status)
         self._core.output.events.append(RequestRefused(request, flow, refusal.status, reason))
 
-
     def _respond_statelessly(self, request: Request, refusal: Refusal, flow: Flow) -> None:
         # RFC 3261 8.2.7: every copy of the request has to get the same tag.
         identity = f"{request.headers.get('Call-ID')}{request.via}"
@@ -417,8 +416,9 @@ class SipEngine:
         transaction = core.layer.client(response)
         if transaction is None or len(response.vias) > 1:
             return  # stray, late, or not for us (RFC 3261 8.1.3.3, 18.1.2)
-        if isinstance(transaction, ClientInvite) and response.status < 300:
-            _ = response.to, response.contacts, response.record_routes  # malformed: dropped here
+        if isinstance(transaction, ClientInvite):
+            # Read for their errors: a response whose ACK could not be made is as good as lost.
+            _ = response.to, response.contacts, response.record_routes
         if data != transaction.seen:
             transaction.seen = data
             if transaction.usage:

@@ -59,6 +59,13 @@ def hop_to_route(uri: Uri, flow: Flow) -> tuple[Flow | None, Target]:
     return hop_on(flow, hop_of_uri(uri))
 
 
+def remote_target(invite: Request) -> SipUri | None:
+    """Return where requests in the dialog of an incoming INVITE are addressed: its Contact, or the
+    From of an RFC 2543 caller that sent none (RFC 4475 3.4.1); None if that is no SIP URI."""
+    contact = invite.contact if "Contact" in invite.headers else invite.from_
+    return contact.uri if contact is not None and isinstance(contact.uri, SipUri) else None
+
+
 def response_hop(request: Request, flow: Flow) -> tuple[Flow, Target]:
     """Return where responses to a request go that :func:`stamp_via` has marked.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sipserver.sip.body import SDP, session_description
-from sipserver.sip.uri import SipUri
+from sipserver.sip.routing import remote_target
 
 if TYPE_CHECKING:
     from sipserver.sip.core import EngineConfig
@@ -72,8 +72,7 @@ def _screen_session(request: Request) -> Refusal | None:
         accept = (("Accept", SDP), ("Accept-Encoding", "identity"))
         return Refusal(415, headers=accept)
     if request.method == "INVITE":
-        contact = request.contact
-        if contact is None or not isinstance(contact.uri, SipUri):
+        if remote_target(request) is None:
             return Refusal(400, "INVITE needs a Contact with a SIP URI")
         if not _accepts_sdp(request):
             return Refusal(406, headers=(("Accept", SDP),))

@@ -213,15 +213,13 @@ class ServerSide:
         """Return the dialog, made by the first response with our tag (12.1.1)."""
         if usage.dialog is not None:
             return usage.dialog
-        request, core = usage.invite, self._core
-        contact, uri = request.contact, request.uri
-        if contact is None or not isinstance(contact.uri, SipUri) or usage.flow is None:
+        request, core, flow = usage.invite, self._core, usage.flow
+        target, called = routing.remote_target(request), request.uri
+        if target is None or flow is None:
             raise LocalProtocolError("The INVITE was not screened")
-        user = uri.user or "" if isinstance(uri, SipUri) else ""
-        own_contact = core.config.contact_for(usage.flow, user)
-        dialog = Dialog.of_request(
-            request, contact.uri, transaction.to_tag, usage.flow, own_contact
-        )
+        user = called.user or "" if isinstance(called, SipUri) else ""
+        contact = core.config.contact_for(flow, user)
+        dialog = Dialog.of_request(request, target, transaction.to_tag, flow, contact)
         usage.dialog = usage.dialogs[dialog.remote_tag] = dialog
         core.dialogs[dialog.id] = usage
         return dialog

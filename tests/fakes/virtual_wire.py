@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sipserver.sip.engine import EngineConfig, SipEngine
 from sipserver.sip.events import Flow, MessageTraced, SipEvent
+from sipserver.sip.message import Request, parse_datagram
 from sipserver.sip.timers import Timers
 
 Address = tuple[str, int]
@@ -70,11 +71,10 @@ class Peer:
 
 def summary(data: bytes) -> str:
     """``INVITE`` for a request, ``200 INVITE`` for a response."""
-    words = data.split(b" ", 2)
-    if words[0] != b"SIP/2.0":
-        return words[0].decode()
-    cseq = next(line for line in data.split(b"\r\n") if line.startswith(b"CSeq:"))
-    return f"{words[1].decode()} {cseq.rsplit(b' ', 1)[1].decode()}"
+    message = parse_datagram(data)
+    if isinstance(message, Request):
+        return message.method
+    return f"{message.status} {message.headers.get('CSeq').split()[-1]}"
 
 
 class Wire:

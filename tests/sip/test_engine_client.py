@@ -438,15 +438,17 @@ def test_requests_outside_dialogs():
     "bad",
     [
         lambda data: data.replace(b"To: ", b"To: <broken"),
+        lambda data: data.replace(b"To: ", b"X-To: "),
         lambda data: data.replace(b"Contact: <", b"Contact: <<"),
         lambda data: data.replace(b"From: ", b"Via: SIP/2.0/UDP other;branch=z9hG4bKx\r\nFrom: "),
         lambda data: data.replace(b"z9hG4bK", b"z9hG4bKnot"),
     ],
 )
-def test_responses_that_cannot_be_used_are_dropped(bad):
+@pytest.mark.parametrize("status", [200, 486])
+def test_responses_that_cannot_be_used_are_dropped(bad, status):
     caller = Caller()
     caller.call()
-    assert caller.put(bad(response(caller.invite, 200))) == []
+    assert caller.put(bad(response(caller.invite, status))) == []
     assert caller.told() == []
     caller.reply(200)
     assert [type(each) for each in caller.told()] == [OutgoingAnswered]

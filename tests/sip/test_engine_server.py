@@ -135,7 +135,8 @@ DIALOG_TO = "<sip:100@192.0.2.9>;tag=unknown"
             {"Accept-Encoding": "identity"},
         ),
         (request(extra=[("Accept", "text/plain")]), "406 INVITE", {"Accept": "application/sdp"}),
-        (request(contact=None), "400 INVITE", {}),
+        (request(contact="*"), "400 INVITE", {}),
+        (request(contact=None, from_="<tel:+12>;tag=1"), "400 INVITE", {}),
         (request(contact="<tel:+1234>"), "400 INVITE", {}),
         (request(to=DIALOG_TO), "481 INVITE", {}),
         (request("BYE", to=DIALOG_TO), "481 BYE", {}),
@@ -541,6 +542,15 @@ def test_commands_that_a_call_that_is_up_does_not_allow(command):
     node.take()
     node.engine.bye(usage, 1.0)  # and it is still alive
     assert node.take() == ["BYE"]
+
+
+def test_a_caller_without_contact_is_addressed_by_its_from():
+    node = Node()
+    usage = node.up(contact=None)
+    node.engine.bye(usage, 1.0)
+    node.take()
+    assert node.last().uri_text == "sip:alice@192.0.2.1"
+    assert node.outgoing[0].flow == UDP
 
 
 # ---- CANCEL --------------------------------------------------------------------------------

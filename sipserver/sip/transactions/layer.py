@@ -45,7 +45,7 @@ def server_key(request: Request, method: str) -> Key:
     """
     via = request.via
     branch = via.branch
-    if branch is not None and branch.startswith(MAGIC_COOKIE):
+    if branch is not None and branch.startswith(MAGIC_COOKIE) and branch != MAGIC_COOKIE:
         return (branch, via.host.lower(), str(via.port or ""), method)
     return (
         "",

@@ -196,8 +196,8 @@ def check_networks(**kwargs: Any) -> list[CheckMessage]:
 
 def check_broker(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    postgres = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
-    if settings.CELERY_BROKER_URL.startswith("memory:") and postgres:
+    several = connections["default"].vendor != "sqlite"  # one process would do with SQLite
+    if settings.CELERY_BROKER_URL.startswith("memory:") and several:
         found.append(
             Warning(
                 "CELERY_BROKER_URL is memory://, which joins only the parts of one process.",

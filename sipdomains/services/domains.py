@@ -14,7 +14,8 @@ from sipdomains.models import (
     IpAddress,
     SipDomain,
 )
-from sipdomains.models.names import normalise_host
+from sipdomains.models.names import is_host, normalise_host
+from sipdomains.services.rows import clean_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ def policy(name: str) -> DomainSnapshot | None:
     ``name`` may be an IP address, IPv6 with or without brackets.
     """
     host = normalise_host(name)
+    if not is_host(host):
+        return None
     candidates = (
         SipDomain.objects.filter(Q(domain_name=host) | Q(aliases__name=host), enabled=True)
         .select_related("account")
@@ -115,6 +118,8 @@ def credential(domain_sid: str, username: str) -> CredentialHashes | None:
 
     When several lists have a user of that name the oldest counts.
     """
+    if clean_text(username) != username:  # databases refuse to look for such text
+        return None
     found = (
         Credential.objects.filter(
             credential_list__call_mappings__domain_id=domain_sid, username=username

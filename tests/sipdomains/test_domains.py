@@ -87,6 +87,8 @@ def test_credentials_of_lists_mapped_for_calls_only(guarded, alice) -> None:
     found = domains.credential(guarded.sid, "alice")
     assert found.ha1_md5 == "b8a25f9aa1de2d498058c43dbbaaaf95"
     assert domains.credential(guarded.sid, "Alice") is None
+    for name in ("", "alice\x00", "\udc80", "x" * 5000):
+        assert domains.credential(guarded.sid, name) is None
     assert domains.credential("SD" + "0" * 32, "alice") is None
     other = saved(CredentialList(account=alice, friendly_name="Not mapped"))
     user = Credential(credential_list=other, username="carol")

@@ -6,9 +6,10 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
 from sipdomains.models.fields import DecryptionFailed, EncryptedTextField
+
+_CHUNK = 500
 
 
 class Command(BaseCommand):
@@ -26,12 +27,12 @@ class Command(BaseCommand):
             ]
             if not names:
                 continue
-            count = 0
-            try:
-                with transaction.atomic():
-                    for row in model._default_manager.only(*names).iterator(chunk_size=500):
-                        row.save(update_fields=names)
-                        count += 1
-            except DecryptionFailed as error:
-                raise CommandError(f"{error}; put its key back") from None
-            self.stdout.write(f"{model._meta.verbose_name_plural}: {count}")
+            rows = model._default_manager
+            keys = list(rows.values_list("pk", flat=True))
+            for first in range(0, len(keys), _CHUNK):
+                try:
+                    chunk = list(rows.filter(pk__in=keys[first : first + _CHUNK]).only(*names))
+                except DecryptionFailed as error:
+                    raise CommandError(f"{error}; put its key back") from None
+                rows.bulk_update(chunk, names)
+            self.stdout.write(f"{model._meta.verbose_name_plural}: {len(keys)}")

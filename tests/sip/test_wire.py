@@ -301,6 +301,7 @@ def engine_in_a_call() -> tuple[SipEngine, list[bytes]]:
     engine.receive(ringing, UDP, 0.0)
     engine.invite("sip:b@192.0.2.1", "<sip:a@h>", "<sip:b@h>", SDP, 0.0, flow=UDP)
     invite = engine.take_outgoing()[-1].data
+    engine.take_events()
     good = [
         request(body=SDP),
         ringing,
@@ -333,6 +334,27 @@ EDIT = st.tuples(
 )
 
 
+def react(engine: SipEngine, now: float) -> None:
+    """Do what a call layer does: a mutated message must not hurt us later either."""
+    for event in engine.take_events():
+        match event:
+            case IncomingInvite(usage=usage):
+                engine.ring(usage, now)
+                engine.answer(usage, SDP, now)
+            case SessionOffer(usage=usage):
+                engine.answer_offer(usage, SDP, now)
+            case Acknowledged(usage=usage):
+                engine.request(usage, "INFO", now)
+                engine.bye(usage, now)
+            case OutgoingAnswered(usage=usage):
+                engine.acknowledge(usage, now)
+                engine.bye(usage, now)
+            case OutgoingFailed(usage=usage, status=407):
+                engine.retry_invite(usage, [("Proxy-Authorization", "Digest a")], now)
+            case InDialogRequest(transaction=transaction):
+                engine.respond(transaction, 200, now)
+
+
 @settings(max_examples=400, deadline=None)
 @given(
     picks=st.lists(
@@ -348,6 +370,7 @@ def test_mutated_messages_never_raise_and_leave_nothing_for_ever(picks):
             at %= len(data)
             data = data[:at] + piece + data[at + length :]
         engine.receive(data, flow, 1.0)
+        react(engine, 1.0)
     while (when := engine.next_deadline()) is not None and when < 60.0:
         engine.handle_deadline(when)
     engine.take_outgoing()

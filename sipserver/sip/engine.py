@@ -336,17 +336,17 @@ class SipEngine:
             else:
                 self._respond_statelessly(request, Refusal(481), flow)
             return
-        if len(core.layer) >= core.config.max_transactions and method != "BYE":
+        tag = request.to.tag
+        dialog_id = (request.call_id, tag or "", request.from_.tag or "")
+        usage = core.dialogs.get(dialog_id) if tag is not None else None
+        hangs_up = usage is not None and method == "BYE"  # that makes room
+        if len(core.layer) >= core.config.max_transactions and not hangs_up:
             retry_after = (("Retry-After", str(core.config.retry_after)),)
             self._respond_statelessly(request, Refusal(503, headers=retry_after), flow)
-            return
-        tag = request.to.tag
-        if tag is not None:
-            usage = core.dialogs.get((request.call_id, tag, request.from_.tag or ""))
-            if usage is not None:
-                self._in_dialog.receive(usage, request, key, flow, data, now)
-                return
-        self._outside(request, key, flow, data, now)
+        elif usage is not None:
+            self._in_dialog.receive(usage, request, key, flow, data, now)
+        else:
+            self._outside(request, key, flow, data, now)
 
     def _outside(self, request: Request, key: Key, flow: Flow, data: bytes, now: float) -> None:
         core = self._core

@@ -219,6 +219,15 @@ def test_above_the_limit_of_transactions_new_requests_get_503():
     assert node.engine.sizes["transactions"] == 1
 
 
+def test_above_the_limit_a_call_can_still_be_hung_up():
+    node = Node(max_transactions=1)
+    node.up()
+    assert node.send("INFO", cseq=2) == ["503 INFO"]
+    unknown = request("BYE", branch="z9hG4bKu", to=DIALOG_TO)
+    assert node.put(unknown) == ["503 BYE"]
+    assert node.send("BYE", cseq=3) == ["200 BYE"]
+
+
 def test_a_merged_request_is_482_and_starts_no_call():
     node = Node()
     node.invite()

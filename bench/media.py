@@ -1,7 +1,9 @@
 """CPU and timing of one media worker: ``python bench/media.py [-n 50,100,200,400]`` calls.
 
 Each call plays a prompt and, unless --one-way, receives 50 packets a second meanwhile. The peer is
-a C program of its own (rtp_load.c, compiled on the fly; needs a C compiler).
+a C program of its own (rtp_load.c, compiled on the fly; needs a C compiler). "waited" is the share
+of time in which the worker was ready and other processes had the CPU: with more than a percent or
+two, the deviations tell of them.
 """
 
 from __future__ import annotations
@@ -37,10 +39,11 @@ class Parameters:
     direction: str = "sendrecv"
 
 
-def cpu_seconds(pid: int) -> float:
-    """Of the (single-threaded) process. Not from ``stat``: that is sampled by the tick, to which
-    the worker's millisecond rhythm is in step."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+def seconds(pid: int) -> tuple[float, float]:
+    """(on the CPU, ready but waiting for one) of the single-threaded process. Not from ``stat``:
+    that is sampled by the tick, to which the worker's millisecond rhythm is in step."""
+    running, waiting, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(running) / 1e9, int(waiting) / 1e9
 
 
 def write_prompt(path: str) -> None:
@@ -56,7 +59,9 @@ def write_prompt(path: str) -> None:
 
 async def measure(calls: int, folder: str, options: argparse.Namespace) -> dict:
     prompt = f"{folder}/prompt.wav"
-    config = WorkerConfig(port_min=20000, port_max=29999, bind_ip4="127.0.0.1", bind_ip6="")
+    config = WorkerConfig(
+        port_min=20000, port_max=29999, bind_ip4="127.0.0.1", bind_ip6="", nice=options.nice
+    )
     pool = MediaPool(config, workers=1)
     await pool.start()
     sessions = [await pool.open("ip4", lambda event, data: None) for _ in range(calls)]
@@ -79,9 +84,12 @@ async def measure(calls: int, folder: str, options: argparse.Namespace) -> dict:
     await load.stdin.drain()
     await asyncio.sleep(options.warmup)
     pid = pool.details[0]["pid"]
-    before = cpu_seconds(pid)
+    before = seconds(pid)
     await asyncio.sleep(options.seconds - 0.5)
-    used = (cpu_seconds(pid) - before) / (options.seconds - 0.5)
+    used, waited = (
+        (after - then) / (options.seconds - 0.5)
+        for after, then in zip(seconds(pid), before, strict=True)
+    )
     figures = json.loads(await load.stdout.readline())
     await load.wait()
     details = pool.details[0]
@@ -93,6 +101,7 @@ async def measure(calls: int, folder: str, options: argparse.Namespace) -> dict:
         "cpu_ms_per_call_second": round(1000 * used / calls, 3),
         "calls_per_core": int(calls / used),
         "core_share": round(used, 3),
+        "waited_share": round(waited, 3),
         "resident_mb": round(resident / 1e6, 1),
         "late_ticks": details["late_ticks"],
         "ticks": details["ticks"],
@@ -110,12 +119,13 @@ def main() -> None:
     parser.add_argument("-w", "--warmup", type=float, default=3)
     parser.add_argument("-r", "--repeat", type=int, default=1)
     parser.add_argument("--one-way", action="store_true", help="the peers send nothing")
+    parser.add_argument("--nice", type=int, default=0, help="priority of the worker")
     options = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:
         write_prompt(f"{folder}/prompt.wav")
         subprocess.run(["cc", "-O2", "-o", f"{folder}/rtp_load", HERE / "rtp_load.c"], check=True)
-        print("calls  ms CPU/call-s  calls/core  p50    p95    p99    max (ms)  lost  MB")
+        print("calls  ms CPU/call-s  calls/core  p50    p95    p99    max (ms)  lost  waited")
         for calls in [int(n) for n in options.calls.split(",")] * options.repeat:
             result = asyncio.run(measure(calls, folder, options))
             results.append(result)
@@ -123,7 +133,7 @@ def main() -> None:
                 f"{calls:5}  {result['cpu_ms_per_call_second']:13.3f}  "
                 f"{result['calls_per_core']:10}  {result['p50']:5.2f}  {result['p95']:5.2f}  "
                 f"{result['p99']:5.2f}  {result['max']:5.2f}     {result['lost']:4}  "
-                f"{result['resident_mb']:.0f}",
+                f"{result['waited_share']:6.1%}",
                 flush=True,
             )
     print(json.dumps(results))

@@ -95,7 +95,7 @@ LOAD_FIELDS = (
     "sessions",
     "playing",
     "cpu",  # 0..1, share of one core since the last ping
-    "late_ticks",
+    "late_ticks",  # this and what follows, up to deviation_ms, since the worker's start
     "ticks",
     "skipped_ms",  # time given up after stalls
     "deviation_ms",  # {p50, p95, p99, max}

@@ -22,8 +22,8 @@ _STABLE_AFTER = 30.0  # s of life after which a death is met without back-off
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
     """Basis of admission. ``cpu`` 0..1 is that of the least busy worker (1.0 if there is none),
-    where the next session would go; ``late`` the share of packets sent more than 5 ms late by
-    the worst worker."""
+    where the next session would go; ``late`` the share of packets that the worst worker sent more
+    than 5 ms late. Both of the last second."""
 
     workers: int
     sessions: int
@@ -101,12 +101,11 @@ class MediaPool:
     @property
     def load(self) -> PoolLoad:
         alive = self._alive()
-        ticks = [(worker.load["late_ticks"], worker.load["ticks"]) for worker in alive]
         return PoolLoad(
             workers=len(alive),
             sessions=len(self._sessions),
             cpu=min((worker.load["cpu"] for worker in alive), default=1.0),
-            late=max((late / total for late, total in ticks if total), default=0.0),
+            late=max((worker.late_share for worker in alive), default=0.0),
             free_ports=sum(min(worker.load["free_ports"].values()) for worker in alive),
         )
 

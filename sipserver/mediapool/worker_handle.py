@@ -61,6 +61,7 @@ class WorkerHandle(asyncio.Protocol):
         self.alive = False
         self.sessions = 0  # counted by the pool, between two reports of load
         self.load: dict[str, Any] = {}
+        self.late_share = 0.0  # of the packets between the last two reports
 
     @property
     def pid(self) -> int | None:
@@ -144,7 +145,11 @@ class WorkerHandle(asyncio.Protocol):
         return await self.send(command, **arguments)
 
     async def _ping(self) -> None:
-        self.load = (await self.call("ping"))["load"]
+        load = (await self.call("ping"))["load"]
+        ticks = load["ticks"] - self.load.get("ticks", 0)
+        late = load["late_ticks"] - self.load.get("late_ticks", 0)
+        self.late_share = late / ticks if ticks else 0.0
+        self.load = load
 
     async def _keep_pinging(self) -> None:
         """A worker that does not answer is as good as dead: killed, which is then noticed."""

@@ -25,7 +25,7 @@ from sipdomains.models import (
 )
 
 PAGE_SIZE = 50
-SCAN_LIMIT = 20_000
+SCAN_LIMIT = 10_000
 MAX_EVENTS = 600
 MAX_RELATED = 100  # webhook attempts, notifications and child calls on one page
 
@@ -230,16 +230,17 @@ def _contains(text: str) -> Q:
 def _older_page(
     calls: QuerySet[Call], rest: Q | None, before: Cursor | None, size: int, scan: int
 ) -> CallPage:
-    if before is not None:
+    reach, beyond = calls.order_by("-started_at"), Q()
+    if before is not None and before.sid == _BEFORE_ANY_SID:
+        reach = reach.filter(started_at__lt=before.started_at)
+    elif before is not None:
         # The first condition is implied by the second; it is the one that the index can use.
-        calls = calls.filter(
-            Q(started_at__lte=before.started_at),
-            Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid),
-        )
-    calls = calls.order_by("-started_at", "-sid")
+        reach = reach.filter(started_at__lte=before.started_at)
+        beyond = Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid)
+    calls = reach.filter(beyond).order_by("-started_at", "-sid")
     edge = None
     if rest is not None:
-        edge = _edge(calls, scan)
+        edge = _edge(reach, scan)
         calls = calls.filter(rest)
         if edge is not None:
             calls = calls.filter(started_at__gte=edge)
@@ -261,13 +262,16 @@ def _newer_page(
     calls: QuerySet[Call], rest: Q | None, after: Cursor, size: int, scan: int
 ) -> CallPage | None:
     """None when fewer than ``size`` calls are newer: then the newest page serves better."""
-    calls = calls.filter(
-        Q(started_at__gte=after.started_at),
-        Q(started_at__gt=after.started_at) | Q(sid__gt=after.sid),
-    ).order_by("started_at", "sid")
+    reach, beyond = calls.order_by("started_at"), Q()
+    if after.sid == _AFTER_ANY_SID:
+        reach = reach.filter(started_at__gt=after.started_at)
+    else:
+        reach = reach.filter(started_at__gte=after.started_at)
+        beyond = Q(started_at__gt=after.started_at) | Q(sid__gt=after.sid)
+    calls = reach.filter(beyond).order_by("started_at", "sid")
     edge = None
     if rest is not None:
-        edge = _edge(calls, scan)
+        edge = _edge(reach, scan)
         calls = calls.filter(rest)
         if edge is not None:
             calls = calls.filter(started_at__lte=edge)
@@ -287,7 +291,7 @@ def _newer_page(
 def _edge(calls: QuerySet[Call], scan: int) -> datetime | None:
     """When the call after the next ``scan`` ones started; None when there are not that many.
 
-    Counts entries of an index; no row is read.
+    ``calls`` is ordered and filtered by indexed columns only, so that no row is read.
     """
     return calls.values_list("started_at", flat=True)[scan : scan + 1].first()
 

@@ -64,7 +64,8 @@ def attempts(rows: Iterable[WebhookRequest], zero: datetime) -> list[Attempt]:
 
 def phases(total: float, connect: float, first_byte: float, longest: float) -> list[Phase]:
     """Connecting, waiting and receiving, as far as they are known; times in ms from the start."""
-    marks = [("connect", connect), ("wait", first_byte), ("receive", total)]
+    last = "receive" if first_byte else "unanswered"
+    marks = [("connect", connect), ("wait", first_byte), (last, total)]
     found: list[Phase] = []
     begun = 0.0
     for name, end in marks:

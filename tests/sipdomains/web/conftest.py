@@ -12,7 +12,6 @@ NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _served(settings):
     settings.WHITENOISE_AUTOREFRESH = True  # static files from the checkout, nothing collected
-    settings.ROOT_URLCONF = "tests.sipdomains.web.urls"
 
 
 @pytest.fixture

@@ -102,8 +102,10 @@ def test_page_escapes_whatever_callers_and_applications_send(
         media={"codec": HOSTILE, "remote": [HOSTILE, HOSTILE]},
     )
     make_call(parent=call, to_uri=HOSTILE)
+    # fmt: off
     keys = ("dir", "peer", "transport", "summary", "text", "url", "method", "reason", "body",
-            "verb", "outcome", "what", "username", "acl", "codec", "direction", "index")  # fmt: skip
+            "verb", "outcome", "what", "username", "acl", "codec", "direction", "index")
+    # fmt: on
     for kind in ("sip", "accepted", "webhook", "document", "verb-started", "verb-ended", "media"):
         add_event(call, kind, dict.fromkeys(keys, HOSTILE) | {"verbs": [HOSTILE], "line": HOSTILE})
     add_event(call, HOSTILE[:20], {"what": HOSTILE})
@@ -141,7 +143,7 @@ def test_bare_call_says_what_is_missing(desk, make_call):
         assert words in body
 
 
-def test_live_call_refreshes_until_it_is_final_and_settled(desk, make_call, add_event):
+def test_live_call_refreshes_until_it_is_final_and_settled(desk, operator, make_call, add_event):
     call = make_call(status="in-progress", ended_at=None, duration=None, cause="", reason="")
     body = page_of(desk, call)
     assert 'hx-trigger="every' in body
@@ -155,16 +157,10 @@ def test_live_call_refreshes_until_it_is_final_and_settled(desk, make_call, add_
     call.ended_at = NOON + timedelta(minutes=1)
     call.save()
     with time_machine.travel(call.ended_at + timedelta(seconds=5), tick=False):
-        desk.force_login(call_operator())
+        desk.force_login(operator)
         assert 'hx-trigger="every' in page_of(desk, call)
     with time_machine.travel(call.ended_at + timedelta(seconds=16), tick=False):
         assert 'hx-trigger="every' not in page_of(desk, call)
-
-
-def call_operator():
-    from django.contrib.auth import get_user_model
-
-    return get_user_model().objects.get()
 
 
 def test_page_costs_the_same_for_any_call(

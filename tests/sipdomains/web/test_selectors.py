@@ -166,7 +166,7 @@ def test_bounded_search_finds_every_match_once_whatever_the_bound(make_call):
         ]
         if call.username
     ]
-    for scan in (3, 5, 8, 40):
+    for scan in (1, 2, 3, 5, 8, 40):
         pages, last = walk_older(wanted, size=2, scan=scan)
         assert [sid for page in pages for sid in page] == matches[::-1], scan
         back, page = sids(last), last

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -441,16 +440,11 @@ def test_parties_are_short(uri, domain, shown):
     ("times", "expected"),
     [
         ((100, 20, 80), [("connect", 0, 10), ("wait", 10, 30), ("receive", 40, 10)]),
-        ((100, 0, 0), [("receive", 0, 50)]),
+        ((100, 0, 0), [("unanswered", 0, 50)]),
+        ((100, 20, 0), [("connect", 0, 10), ("unanswered", 10, 40)]),
         ((100, 0, 150), [("wait", 0, 50)]),
         ((0, 0, 0), []),
     ],
 )
 def test_phases_of_an_attempt(times, expected):
     assert [(p.name, p.start, p.share) for p in phases(*times, longest=200)] == expected
-
-
-def test_namespace_is_enough_for_pure_functions():
-    """They read attributes only, so that other sources of events can use them."""
-    found = ladder([SimpleNamespace(kind="sip", at=NOON, data={"summary": "BYE"})], NOON)
-    assert found.arrows[0].label == "BYE"

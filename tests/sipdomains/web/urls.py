@@ -1,6 +1,0 @@
-"""The operators' pages where the project mounts them."""
-
-from django.contrib import admin
-from django.urls import include, path
-
-urlpatterns = [path("admin/", admin.site.urls), path("", include("sipdomains.web.urls"))]

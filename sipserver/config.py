@@ -5,13 +5,14 @@ The command builds it from Django's settings once; nothing below reads settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from sipdomains.settings.env import EnvError, listen_address, network, port_range
+from sipserver.sip.auth import OFFERED_ALGORITHMS
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class SipServerConfig:
     listen: tuple[Listen, ...]
     realm: str
     nonce_secret: bytes
+    digest_algorithms: tuple[str, ...]
     external_address: str
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     user_agent: str
@@ -56,6 +58,7 @@ class SipServerConfig:
             ),
             realm=settings.SIP_REALM,
             nonce_secret=settings.SIP_NONCE_SECRET.encode(),
+            digest_algorithms=_algorithms(settings.SIP_DIGEST_ALGORITHMS),
             external_address=_external(settings.SIP_EXTERNAL_ADDRESS),
             trusted_proxies=tuple(
                 ip_network(_named("SIP_TRUSTED_PROXIES", network, text))
@@ -80,6 +83,14 @@ def _external(text: str) -> str:
         return str(ip_address(text.strip("[]"))) if text else ""
     except ValueError:
         raise EnvError(f"SIP_EXTERNAL_ADDRESS: {text!r} is not an IP address") from None
+
+
+def _algorithms(names: Sequence[str]) -> tuple[str, ...]:
+    wanted = tuple(name.upper() for name in names)
+    if not wanted or not set(wanted) <= set(OFFERED_ALGORITHMS):
+        known = ", ".join(OFFERED_ALGORITHMS)
+        raise EnvError(f"SIP_DIGEST_ALGORITHMS: expected one or more of {known}")
+    return wanted
 
 
 def _named(name: str, read: Callable[[str], T], text: str) -> T:

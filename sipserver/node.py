@@ -201,6 +201,7 @@ class Node:
                 realm=config.realm,
                 nonce_secret=config.nonce_secret,
                 nonce_seconds=config.nonce_seconds,
+                digest_algorithms=config.digest_algorithms,
                 trusted_proxies=config.trusted_proxies,
                 own_hosts=frozenset(host for host in own if host),
                 limits=Limits(max_calls=config.max_calls),

@@ -168,6 +168,9 @@ BUS_URL = _env.secret("BUS_URL", CELERY_BROKER_URL)
 
 SIP_LISTEN = _env.items("SIP_LISTEN", ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"])
 SIP_REALM = _env.text("SIP_REALM", "sipdomains")  # every stored credential is bound to it
+# In order of preference. Many phones only look at the first challenge, so MD5 leads; put SHA-256
+# first (or alone) where every caller speaks RFC 8760.
+SIP_DIGEST_ALGORITHMS = _env.items("SIP_DIGEST_ALGORITHMS", ["MD5", "SHA-256"])
 SIP_DOMAIN_SUFFIX = _env.text("SIP_DOMAIN_SUFFIX").lower().strip(".")
 SIP_EXTERNAL_ADDRESS = _env.text("SIP_EXTERNAL_ADDRESS")
 SIP_TRUSTED_PROXIES = _env.items("SIP_TRUSTED_PROXIES")

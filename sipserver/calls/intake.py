@@ -33,13 +33,15 @@ _NOBODY = CredentialHashes("", "0" * 32, "0" * 64)
 
 @dataclass(frozen=True, slots=True)
 class IntakeConfig:
-    """``nonce_seconds``: how long a challenge may be answered."""
+    """``nonce_seconds``: how long a challenge may be answered. ``digest_algorithms``: of
+    ``sip.auth.OFFERED_ALGORITHMS``, in order of preference."""
 
     realm: str
     nonce_secret: bytes
     nonce_seconds: float
     trusted_proxies: tuple[Network, ...]
     own_hosts: Collection[str]
+    digest_algorithms: tuple[str, ...] = auth.OFFERED_ALGORITHMS
     limits: Limits = field(default_factory=Limits)
     capabilities: Capabilities = field(default_factory=Capabilities)
 
@@ -206,7 +208,7 @@ async def _credentials(
     """The user name when the digest is right (sip-domain.md section 2)."""
     now = clock.wall()
     given = _digest_for(request, config.realm)
-    if given is None:
+    if given is None or given.algorithm not in config.digest_algorithms:
         return _challenge(request, policy, config, now, stale=False)
     state = auth.check_nonce(
         config.nonce_secret, given.nonce, request.call_id, now, config.nonce_seconds
@@ -240,7 +242,7 @@ def _challenge(
     request: Request, policy: DomainPolicy, config: IntakeConfig, now: float, *, stale: bool
 ) -> Challenged:
     nonce = auth.make_nonce(config.nonce_secret, int(now), request.call_id)
-    values = auth.challenges(config.realm, nonce, stale=stale)
+    values = auth.challenges(config.realm, nonce, config.digest_algorithms, stale=stale)
     return Challenged([("Proxy-Authenticate", value) for value in values], stale, policy)
 
 

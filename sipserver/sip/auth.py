@@ -24,8 +24,8 @@ MD5: Final = "MD5"
 SHA256: Final = "SHA-256"
 SHA512_256: Final = "SHA-512-256"
 
-OFFERED_ALGORITHMS: Final = (SHA256, MD5)
-"""What we challenge with, strongest first (RFC 8760 2.3)."""
+OFFERED_ALGORITHMS: Final = (MD5, SHA256)
+"""What we can challenge with, for we hold their HA1."""
 
 _HASHES: Final = {MD5: "md5", SHA256: "sha256", SHA512_256: "sha512_256"}
 _STRENGTH: Final = {MD5: 1, SHA512_256: 2, SHA256: 3}
@@ -89,13 +89,16 @@ def _nonce_mac(secret: bytes, stamp: str, call_id: str) -> str:
 # ---- server side ---------------------------------------------------------------------------
 
 
-def challenges(realm: str, nonce: str, *, stale: bool = False) -> list[str]:
-    """Return one WWW-Authenticate or Proxy-Authenticate value per algorithm, strongest first."""
+def challenges(
+    realm: str, nonce: str, algorithms: Iterable[str] = OFFERED_ALGORITHMS, *, stale: bool = False
+) -> list[str]:
+    """Return one WWW-Authenticate or Proxy-Authenticate value per algorithm, in the order given:
+    a peer answers the first that it knows (RFC 8760 2.4), and many look at the first only."""
     tail = ", stale=true" if stale else ""
     return [
         f"Digest realm={grammar.quote(realm)}, nonce={grammar.quote(nonce)}, "
         f'algorithm={algorithm}, qop="auth"{tail}'
-        for algorithm in OFFERED_ALGORITHMS
+        for algorithm in algorithms
     ]
 
 

@@ -105,12 +105,24 @@ async def test_right_password_is_accepted_and_named() -> None:
     assert world.webhooks.requests[0][2]["SipUsername"] == "alice"
 
 
-async def test_both_algorithms_are_offered_strongest_first() -> None:
+async def test_both_algorithms_are_offered() -> None:
     world = World(CREDENTIALS)
     await challenge(world)
     values = [value for name, value in world.sip.headers["407"] if name == "Proxy-Authenticate"]
-    assert ["SHA-256" in value for value in values] == [True, False]
+    assert ["SHA-256" in value for value in values] == [False, True]
     assert all(f'realm="{REALM}"' in value for value in values)
+
+
+async def test_an_algorithm_that_is_not_offered_is_not_accepted() -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world), "alice", "Correct9HorseX")
+    strict = replace(world.settings.intake, digest_algorithms=("SHA-256",))
+    other = World(CREDENTIALS, intake=strict)
+    other.directory.users["alice"] = "Correct9HorseX"
+    other.events(incoming(headers=[header]))
+    await other.ladder_has("407")
+    assert other.ladder == ["407"]
 
 
 @pytest.mark.parametrize("user", ["alice", "nobody"])

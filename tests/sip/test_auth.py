@@ -100,8 +100,8 @@ def test_sha512_256_is_verified_by_nobody_here_but_computed_for_trunks():
     assert not auth.verify(credentials, md5, sha256, "INVITE")
 
 
-def test_our_challenges_offer_sha256_before_md5():
-    values = auth.challenges("sip.example.net", "N", stale=False)
+def test_our_challenges_come_in_the_order_of_preference():
+    values = auth.challenges("sip.example.net", "N", ("SHA-256", "MD5"))
     assert values == [
         'Digest realm="sip.example.net", nonce="N", algorithm=SHA-256, qop="auth"',
         'Digest realm="sip.example.net", nonce="N", algorithm=MD5, qop="auth"',

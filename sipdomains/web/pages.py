@@ -10,7 +10,6 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -52,6 +51,6 @@ def operator_page(view: View[P]) -> View[P]:
             # login, instead of putting the login form into the middle of it.
             response: HttpResponse = HttpResponseClientRefresh()
             return response
-        return redirect_to_login(request.get_full_path(), reverse("web:login"))
+        return redirect_to_login(request.get_full_path())
 
     return page(wrapper)

@@ -15,7 +15,7 @@ urlpatterns = [
     path("calls/<str:sid>/", calls.call_detail, name="call"),
     path(
         "login/",
-        page(auth.LoginView.as_view(redirect_authenticated_user=True, next_page="web:calls")),
+        page(auth.LoginView.as_view(redirect_authenticated_user=True)),
         name="login",
     ),
     path("logout/", page(auth.LogoutView.as_view(next_page="web:login")), name="logout"),

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
+from celery.worker.request import Request
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection
 
@@ -42,7 +43,15 @@ _worker: FetchWorker | None = None
 _tokens: dict[str, tuple[float, str]] = {}
 
 
-@app.task(name=TASK_FETCH_DOCUMENTS, ignore_result=True)  # type: ignore[untyped-decorator]
+class UnacknowledgedRequest(Request):  # type: ignore[misc] # Celery is not typed
+    """Of a queue consumed with ``no_ack`` (sipdomains.celery): Celery would acknowledge all the
+    same, at the price of a transaction per task."""
+
+    def acknowledge(self) -> None:
+        self.acknowledged = True
+
+
+@app.task(name=TASK_FETCH_DOCUMENTS, ignore_result=True, Request=UnacknowledgedRequest)  # type: ignore[untyped-decorator]
 def fetch_documents(batch: list[dict[str, Any]]) -> None:
     """Start the fetches of ``batch`` (FetchDocument wires); the replies go to their nodes."""
     worker = fetch_worker()

@@ -144,6 +144,7 @@ def test_post_keeps_the_query_and_sends_a_form():
         ("http://bücher.example/x", "http://xn--bcher-kva.example/x", "xn--bcher-kva.example", 80),
         ("http://[2001:db8::1]:81/x", "http://[2001:db8::1]:81/x", "2001:db8::1", 81),
         ("http://h/%zz//../x?a[]=1", "http://h/%zz//../x?a[]=1", "h", 80),
+        ("http://h/x?", "http://h/x", "h", 80),
         ("  http://h/x  ", "http://h/x", "h", 80),
     ],
 )

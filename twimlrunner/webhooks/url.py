@@ -73,7 +73,7 @@ def parse_url(text: str) -> WebhookUrl:
     if not authority.isascii():
         authority = host if port is None else f"{host}:{port}"
     target = quote(parts.path or "/", safe=_SAFE)
-    if "?" in text:
+    if parts.query:  # a bare "?" does not survive the way to the application's validator
         target += "?" + quote(parts.query, safe=_SAFE)
     return WebhookUrl(
         scheme=parts.scheme,

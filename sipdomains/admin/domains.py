@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 
@@ -58,13 +59,13 @@ class ExplainForm(forms.Form):
 @admin.register(SipDomain)
 class SipDomainAdmin(ConfigurationAdmin):
     change_form_template = "admin/sipdomains/sipdomain/change_form.html"
-    list_display = (
-        "domain_name", "friendly_name", "account", "guarded_by", "enabled", "secure",
-        "sip_registration", "voice_url",
-    )  # fmt: skip
-    list_filter = ("enabled", "secure", "sip_registration", "account")
+    list_display = ("domain_name", "account", "guarded_by", "enabled", "voice_url")
+    list_filter = ("enabled", "secure", "sip_registration")
     list_select_related = ("account",)
-    search_fields = ("domain_name", "friendly_name", "aliases__name", "sid", "voice_url")
+    search_fields = (
+        "domain_name", "friendly_name", "aliases__name", "=sid", "voice_url",
+        "account__friendly_name",
+    )  # fmt: skip
     autocomplete_fields = ("account",)
     inlines = (
         AliasInline,
@@ -119,6 +120,11 @@ class SipDomainAdmin(ConfigurationAdmin):
             if present
         ]
         return " and ".join(guards) or "nothing: takes no calls"
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name.endswith("_url"):
+            kwargs["widget"] = AdminTextInputWidget(attrs={"size": 70, "inputmode": "url"})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("account",) if obj else ()

@@ -68,7 +68,6 @@ class OwnedListAdmin(ConfigurationAdmin):
 
     entries_relation: str
     autocomplete_fields = ("account",)
-    list_filter = ("account",)
     list_select_related = ("account",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -105,7 +104,7 @@ class OwnedListAdmin(ConfigurationAdmin):
 @admin.register(CredentialList)
 class CredentialListAdmin(OwnedListAdmin):
     list_display = ("friendly_name", "account", "entries", "domains")
-    search_fields = ("friendly_name", "sid", "credentials__username")
+    search_fields = ("friendly_name", "=sid", "credentials__username", "account__friendly_name")
     inlines = (CredentialInline,)
 
     entries_relation = "credentials"
@@ -121,7 +120,7 @@ class IpAddressInline(TabularInline):
 @admin.register(IpAccessControlList)
 class IpAccessControlListAdmin(OwnedListAdmin):
     list_display = ("friendly_name", "account", "entries", "domains")
-    search_fields = ("friendly_name", "sid", "addresses__ip_address")
+    search_fields = ("friendly_name", "=sid", "addresses__ip_address", "account__friendly_name")
     inlines = (IpAddressInline,)
 
     entries_relation = "addresses"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from django.db.models import Q
 
 from sipdomains.models import (
     AccountStatus,
+    Call,
     ConfigVersion,
     Credential,
     IpAddress,
@@ -154,59 +156,90 @@ def explain(domain: SipDomain, source_ip: str, username: str = "") -> Verdict:
     source = ip_address(source_ip.strip())
     snapshot = _snapshot(domain)
     steps: list[tuple[bool, str]] = []
-
-    def refused(answer: str, why: str) -> Verdict:
-        return Verdict(False, answer, (*steps, (False, why)))
-
-    if not domain.enabled:
-        return refused("404 Not Found", "The domain is switched off.")
-    steps.append((True, "The domain is switched on."))
-    if snapshot.secure:
-        steps.append((True, "The domain is secure: this holds for calls over TLS with SRTP only."))
-    if not snapshot.account_active:
-        return refused("403 Forbidden", f"The account {domain.account} is {domain.account.status}.")
-    steps.append((True, "The account is active."))
-    if not snapshot.has_acl and not snapshot.has_credentials:
-        return refused(
-            "403 Forbidden",
-            "Neither an IP access control list nor a credential list is mapped to the domain for "
-            "calls, so it takes none.",
-        )
-    if snapshot.has_acl:
-        matching = [
-            (name, network)
-            for name, network in snapshot.acl_networks
-            if source.version == network.version and source in network
-        ]
-        if not matching:
-            return refused(
-                "no answer at all (the packets are ignored)"
-                if snapshot.drop_unlisted
-                else "403 Forbidden",
-                f"{source} is in none of the domain's IP access control lists "
-                f"({len(snapshot.acl_networks)} addresses and networks).",
-            )
-        name, network = matching[0]
-        steps.append((True, f"{source} is allowed by {network} of the list {name}."))
-    else:
-        steps.append((True, "No IP access control list is mapped: any source address may call."))
-    if snapshot.has_credentials:
-        if not username:
-            return refused(
-                "407 Proxy Authentication Required",
-                "A credential list is mapped: the caller has to authenticate as one of its users.",
-            )
-        if credential(domain.sid, username) is None:
-            return refused(
-                "403 Forbidden",
-                f"No credential list mapped for calls has a user {username} "
-                "(capital and small letters differ).",
-            )
-        steps.append(
-            (True, f"The user {username} exists: with the right password the call passes.")
-        )
-    else:
-        steps.append((True, "No credential list is mapped: callers need no password."))
+    for found in (
+        *_standing(domain, snapshot),
+        *_address(snapshot, source),
+        *_password(snapshot, username),
+        *_limits(domain),
+    ):
+        steps.append((not found.answer, found.text))
+        if found.answer:
+            return Verdict(False, found.answer, tuple(steps))
     if not snapshot.voice_url:
         steps.append((False, "There is no voice URL: the call is taken and then fails."))
     return Verdict(True, "180 Ringing, then the application decides", tuple(steps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """``answer`` is the SIP answer if this refuses the call."""
+
+    text: str
+    answer: str = ""
+
+
+def _standing(domain: SipDomain, snapshot: DomainSnapshot) -> Iterator[_Finding]:
+    if domain.enabled:
+        yield _Finding("The domain is switched on.")
+    else:
+        yield _Finding("The domain is switched off.", "404 Not Found")
+    if snapshot.secure:
+        yield _Finding("The domain is secure: this holds for calls over TLS with SRTP only.")
+    if snapshot.account_active:
+        yield _Finding("The account is active.")
+    else:
+        account = domain.account
+        yield _Finding(f"The account {account} is {account.status}.", "403 Forbidden")
+    if not snapshot.has_acl and not snapshot.has_credentials:
+        yield _Finding(
+            "Neither an IP access control list nor a credential list is mapped to the domain for "
+            "calls, so it takes none.",
+            "403 Forbidden",
+        )
+
+
+def _address(snapshot: DomainSnapshot, source: IPv4Address | IPv6Address) -> Iterator[_Finding]:
+    if not snapshot.has_acl:
+        yield _Finding("No IP access control list is mapped: any source address may call.")
+        return
+    for name, network in snapshot.acl_networks:
+        if source.version == network.version and source in network:
+            yield _Finding(f"{source} is allowed by {network} of the list {name}.")
+            return
+    yield _Finding(
+        f"{source} is in none of the domain's IP access control lists "
+        f"({len(snapshot.acl_networks)} addresses and networks).",
+        "no answer at all (the packets are ignored)" if snapshot.drop_unlisted else "403 Forbidden",
+    )
+
+
+def _password(snapshot: DomainSnapshot, username: str) -> Iterator[_Finding]:
+    if not snapshot.has_credentials:
+        yield _Finding("No credential list is mapped: callers need no password.")
+    elif not username:
+        yield _Finding(
+            "A credential list is mapped: the caller has to authenticate as one of its users.",
+            "407 Proxy Authentication Required",
+        )
+    elif credential(snapshot.domain_sid, username) is None:
+        yield _Finding(
+            f"No credential list mapped for calls has a user {username} "
+            "(capital and small letters differ).",
+            "403 Forbidden",
+        )
+    else:
+        yield _Finding(f"The user {username} exists: with the right password the call passes.")
+
+
+def _limits(domain: SipDomain) -> Iterator[_Finding]:
+    """Limits of calls at the same time that are reached just now."""
+    running = Call.objects.filter(ended_at=None).exclude(sip_call_id="")
+    for limit, calls, owner in (
+        (domain.max_concurrent_calls, running.filter(domain=domain), "domain"),
+        (domain.account.max_concurrent_calls, running.filter(account=domain.account), "account"),
+    ):
+        if limit and calls.count() >= limit:
+            yield _Finding(
+                f"The {owner} has as many calls as it may have at the same time ({limit}).",
+                "503 Service Unavailable",
+            )

@@ -214,3 +214,29 @@ def test_strangers_are_sent_to_the_login(client, guarded) -> None:
     response = client.get(url("sipdomain", "change", guarded.sid))
     assert response.status_code == 302
     assert "login" in response.url
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "found"),
+    [
+        ("sipdomain", "pbx", 1),
+        ("sipdomain", "Alice", 1),
+        ("sipdomain", "nothing", 0),
+        ("credentiallist", "alice", 1),
+        ("ipaccesscontrollist", "192.0.2", 1),
+        ("account", "alice", 1),
+        ("call", "sip:alice", 1),
+        ("call", "192.0.2.9", 1),
+        ("webhookrequest", "app.example", 1),
+        ("notification", "13510", 1),
+    ],
+)
+def test_lists_are_searched_in_what_operators_know(staff, logged, model, words, found) -> None:
+    assert staff.get(url(model), {"q": words}).context["cl"].result_count == found
+
+
+def test_a_domain_is_deleted_with_its_mappings(staff, guarded) -> None:
+    response = staff.post(url("sipdomain", "delete", guarded.sid), {"post": "yes"})
+    assert response.status_code == 302
+    assert not SipDomain.objects.exists()
+    assert CredentialList.objects.exists()

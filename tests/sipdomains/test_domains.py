@@ -18,9 +18,10 @@ from sipdomains.models import (
     SipDomain,
     configuration_changed,
 )
-from sipdomains.services import accounts, announcements, domains
+from sipdomains.services import accounts, announcements, calls, domains
 from sipserver.calls import ports
 from tests.sipdomains.conftest import PASSWORD, saved
+from tests.sipdomains.records import closed, opened
 
 
 def test_the_snapshots_fit_the_call_layer() -> None:
@@ -145,6 +146,19 @@ def test_explanation_with_one_kind_of_list(domain, phones, office) -> None:
     mapping.delete()
     saved(CallCredentialListMapping(domain=domain, credential_list=phones))
     assert domains.explain(domain, "203.0.113.1", "alice").accepted
+
+
+def test_explanation_of_a_limit_that_is_reached(guarded) -> None:
+    calls.apply([opened("a", account=guarded.account_id, domain=guarded.sid)])
+    assert domains.explain(guarded, "192.0.2.9", "alice").accepted
+    guarded.account.max_concurrent_calls = 1
+    assert "account has as many" in domains.explain(guarded, "192.0.2.9", "alice").steps[-1][1]
+    guarded.max_concurrent_calls = 1
+    verdict = domains.explain(guarded, "192.0.2.9", "alice")
+    assert verdict.answer.startswith("503")
+    assert "domain has as many calls" in verdict.steps[-1][1]
+    calls.apply([closed("a")])
+    assert domains.explain(guarded, "192.0.2.9", "alice").accepted
 
 
 def test_an_explanation_needs_an_address(domain) -> None:

@@ -22,6 +22,7 @@ from sipserver.calls.routing import Network, domain_names, source_address
 from sipserver.sdp.description import SdpError, SessionDescription
 from sipserver.sdp.negotiate import Capabilities, LocalMedia, Refusal, negotiate
 from sipserver.sip import auth
+from sipserver.sip.body import session_description
 from sipserver.sip.errors import RemoteProtocolError
 from sipserver.sip.events import IncomingInvite
 from sipserver.sip.message import Request
@@ -255,10 +256,11 @@ def _offer(
     request: Request, policy: DomainPolicy, capabilities: Capabilities
 ) -> SessionDescription | Refused | None:
     """The offer, tried against what we speak before the application is troubled."""
-    if not request.body:
+    body = session_description(request)
+    if not body:
         return None
     try:
-        offer = SessionDescription.parse(request.body)
+        offer = SessionDescription.parse(body)
     except SdpError as error:
         return Refused("bad-sdp", f"({error})", policy)
     tried = negotiate(offer, capabilities, LocalMedia("127.0.0.1", 9, 1, 1))

@@ -184,8 +184,7 @@ async def test_hangup_in_mid_play() -> None:
     world = World()
     world.media.endless = True
     await answered(world)
-    await world.until(lambda: bool(world.media.sessions[0].connected))
-    await world.until(lambda: bool(world.log.events("verb-started")))
+    await world.playing()
     world.events(Ended(1, "bye"))
     await world.ended()
     assert world.ladder[-3:] == ["stop", "port freed", "closed completed caller-hangup"]
@@ -219,7 +218,7 @@ async def test_media_worker_death_hangs_up() -> None:
     world = World()
     world.media.endless = True
     await answered(world)
-    await world.until(lambda: bool(world.log.events("verb-started")))
+    await world.playing()
     world.media.sessions[0].listener("lost", {})
     await world.ended()
     assert "BYE" in world.ladder
@@ -257,7 +256,7 @@ async def test_drain_lets_calls_end_then_ends_them() -> None:
     world = World()
     world.media.endless = True
     await answered(world)
-    await world.until(lambda: bool(world.log.events("verb-started")))
+    await world.playing()
     await world.manager.drain(0.05)
     assert world.ladder[-4:] == ["stop", "BYE", "port freed", "closed completed node-stopped"]
     world.events(incoming(usage=2, call_id="call-2"))

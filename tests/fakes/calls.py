@@ -294,6 +294,7 @@ class FakeMediaSession:
 
     def play(self, files: Sequence[str], *, more: bool = False) -> FakeOperation:
         operation = FakeOperation(self.media.ladder, list(files), self.media.endless)
+        self.media.operations.append(operation)
         if not more:
             operation._complete()
         return operation
@@ -315,6 +316,7 @@ class FakeMedia:
         self.none = False
         self.open_ports = 0
         self.sessions: list[FakeMediaSession] = []
+        self.operations: list[FakeOperation] = []
 
     async def open(self, family: str, listener: MediaListener) -> FakeMediaSession:
         if self.none:
@@ -380,6 +382,9 @@ class World:
 
     async def ladder_has(self, step: str) -> None:
         await self.until(lambda: step in self.ladder)
+
+    async def playing(self) -> None:
+        await self.until(lambda: bool(self.media.operations))
 
     async def ended(self) -> None:
         await self.until(lambda: any(step.startswith("closed") for step in self.ladder))

@@ -23,7 +23,9 @@ Sink = Callable[[int, int, bytes], None]
 
 class Receiver:
     """Once the source is known, the RTP socket is connected to it: the kernel then drops foreign
-    packets before they cost anything, and both directions need no address per packet."""
+    packets before they cost anything, and both directions need no address per packet. Packets that
+    were queued before are still told by their address, until :meth:`watch_source` is called next.
+    """
 
     __slots__ = (
         "_connected",
@@ -37,6 +39,7 @@ class Receiver:
         "_receive",
         "_receive_from",
         "_ssrc",
+        "_trusting",
         "alarm",
         "connected_at",
         "digits",
@@ -59,7 +62,8 @@ class Receiver:
         self._emit = emit
         self._receive = pair.rtp.recv_into
         self._receive_from = pair.rtp.recvfrom_into
-        self._connected = False
+        self._connected = False  # the socket is
+        self._trusting = False  # all that comes is from there
         self._decoder = TelephoneEventDecoder()
         self._event_at = 0.0
         self._payload_type = -1
@@ -117,7 +121,7 @@ class Receiver:
         """The RTP socket is readable: take one packet. Hot path; never raises."""
         source: Any = None
         try:
-            if self._connected:
+            if self._trusting:
                 size = self._receive(_BUFFER)
             else:
                 size, source = self._receive_from(_BUFFER)
@@ -174,7 +178,8 @@ class Receiver:
         if source is not None:
             if not latch.consider(source[:2], ssrc, sequence, now):
                 return False
-            self._close_route(source)
+            if not self._connected:
+                self._close_route(source)
         if ssrc != self._ssrc:
             self._begin(ssrc, sequence)
         if self.first_packet_at is None:
@@ -246,12 +251,13 @@ class Receiver:
     def _open_route(self) -> None:
         if self._connected:
             disconnect(self._pair.rtp)
-            self._connected = False
+            self._connected = self._trusting = False
 
     def watch_source(self, now: float) -> None:
         """Called now and then: let a silent source be replaced. One that may not send is not
         silent."""
         latch = self.latch
+        self._trusting = self._connected
         if latch is None or not self._connected or not self.listening:
             return
         latch.heard(self.heard_at)

@@ -218,7 +218,9 @@ async def _credentials(
         return _challenge(request, policy, config, now, stale=False)
     known = await directory.credential(policy.domain_sid, given.username)
     hashes = known or _NOBODY
-    right = auth.verify(given, hashes.ha1_md5, hashes.ha1_sha256, request.method, request.uri_text)
+    # The digest's uri need not be the Request-URI: proxies rewrite that one, and SIPp among others
+    # puts the server's address there. The nonce is bound to the Call-ID instead.
+    right = auth.verify(given, hashes.ha1_md5, hashes.ha1_sha256, request.method)
     if known is None or not right:
         return Refused("bad-credentials", "", policy, username=given.username)
     if state is auth.NonceState.STALE:

@@ -8,6 +8,7 @@ knows travels in ``FetchDocument.session`` and ``FetchReply.session``:
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from twimlrunner.webhooks.policy import GiveUp, Overrides
 from twimlrunner.webhooks.request import HttpRequest, build
 from twimlrunner.webhooks.transport import Timings, make_client
 from twimlrunner.webhooks.url import InvalidUrl, WebhookUrl, mask, parse_url, resolve
+
+log = logging.getLogger(__name__)
 
 Record = Callable[[WebhookAttempt], None]
 
@@ -57,6 +60,7 @@ class WebhookClient:
         for problem in overrides.problems:
             if problem.code:
                 return run.failed(problem.code, problem.message)
+            log.warning("call %s: %s: %s", request.call_sid, mask(url), problem.message)
         seconds = min(overrides.total_timeout, request.deadline - time.time())
         if seconds <= 0:
             return run.failed(policy.FETCH_FAILED, "the request expired in the queue")

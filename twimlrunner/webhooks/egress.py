@@ -220,6 +220,7 @@ class Resolver:
             if len(self._known) >= self._max_names:
                 self._known.clear()
             entry = (now + self._seconds, asyncio.ensure_future(resolve(host, port)))
+            entry[1].add_done_callback(_notice)
             self._known[key] = entry
         task = entry[1]
         try:
@@ -229,3 +230,9 @@ class Resolver:
             self._known.pop(key, None)
             raise
         return vet(host, port, addresses, policy)
+
+
+def _notice(task: asyncio.Task[list[str]]) -> None:
+    """Take note of the error of a look-up whose callers have all gone."""
+    if not task.cancelled():
+        task.exception()

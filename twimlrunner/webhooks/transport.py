@@ -252,6 +252,8 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         except ssl.SSLError as error:
             message = getattr(error, "verify_message", "") or str(error.reason)
             raise HttpFailure(classify(error), message) from None
+        except TimeoutError:  # the system's own limit
+            raise HttpFailure(Failure.CONNECT_TIMEOUT, address) from None
         except ConnectionRefusedError:
             raise HttpFailure(Failure.CONNECT_REFUSED, f"{address} port {origin.port}") from None
         except ConnectionError as error:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sipdomains.models import Call, Notification, SipNode
 from sipdomains.services import calls, nodes
@@ -97,3 +99,15 @@ def test_the_task_sweeps(running) -> None:
     nodes.stop("boot")
     reap_dead_nodes()
     assert not Call.objects.filter(ended_at=None).exists()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is SQLite's")
+def test_the_sweep_looks_at_open_calls_only() -> None:
+    """However long the log is: each node sweeps every few seconds."""
+    with CaptureQueriesContext(connection) as queries:
+        calls.close_orphans(NOW)
+    search = next(one["sql"] for one in queries if "EXISTS" in one["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {search}")
+        plan = " ".join(str(row[-1]) for row in cursor.fetchall())
+    assert "call_open_by_node" in plan

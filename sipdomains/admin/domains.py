@@ -123,7 +123,9 @@ class SipDomainAdmin(ConfigurationAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name.endswith("_url"):
-            kwargs["widget"] = AdminTextInputWidget(attrs={"class": "vURLField", "inputmode": "url"})
+            kwargs["widget"] = AdminTextInputWidget(
+                attrs={"class": "vURLField", "inputmode": "url"}
+            )
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ class SessionProgramLog:
         self._session.event("document", {"url": url, "verbs": list(verbs), "body": text})
 
     def verb_started(self, index: int, verb: str, line: int, summary: str) -> None:
+        shown = f"{verb} {summary}".rstrip()
         self._session.event(
-            "verb-started", {"index": index, "verb": verb, "line": line, "summary": summary}
+            "verb-started", {"index": index, "verb": verb, "line": line, "summary": shown}
         )
 
     def verb_ended(self, index: int, verb: str, outcome: str) -> None:

@@ -30,6 +30,12 @@ def domain_names(request: Request, own_hosts: Collection[str]) -> list[str]:
     return names
 
 
+def addressed_host(request: Request) -> str:
+    """The host that was dialled, for the log; empty for a URI without one."""
+    uri = request.uri
+    return uri.host.lower() if isinstance(uri, SipUri) else ""
+
+
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Of a socket or header; IPv4-mapped IPv6 becomes IPv4, a zone is dropped."""
     try:

@@ -25,6 +25,7 @@ from sipserver.calls.ports import (
     SipPort,
     WebhookGateway,
 )
+from sipserver.calls.routing import addressed_host
 from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
 from sipserver.sip.events import IncomingInvite, MessageTraced
@@ -194,7 +195,7 @@ class CallSession:
             call_sid=self.call_sid,
             account_sid=policy.account_sid if policy else "",
             domain_sid=policy.domain_sid if policy else "",
-            domain_name=facts.addressed if facts else request.uri_text[:255],
+            domain_name=policy.domain_name if policy else addressed_host(request),
             node=self.env.settings.node,
             at=self.env.clock.wall(),
             direction="inbound",

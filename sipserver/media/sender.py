@@ -217,23 +217,26 @@ class Sender:
 
     def _advance(self, ms: int) -> bool:
         """The audio at hand does not fill a packet: end of a chunk, a file, an operation."""
-        if self._position < self._length:
-            rest = self._data[self._position :]
-            self._clear()
-            if self.sending:
-                self._send_audio(rest.ljust(self._frame, g711.SILENCE[self._codec]), ms)
-            return True
+        audio = self._data[self._position :]
         self._clear()
         while self._queue:
             operation = self._queue[0]
             try:
-                self._data = self._next_audio(operation)
+                following = self._next_audio(operation)
             except (OSError, UnsupportedWav) as error:
+                audio = b""
                 self._finish(operation, "failed", str(error))
                 continue
-            if self._data:
-                self._length = len(self._data)
+            if following:
+                audio += following
+                if len(audio) < self._frame:
+                    continue
+                self._data, self._length = audio, len(audio)
                 return self.tick(ms)
+            if audio:
+                if self.sending:
+                    self._send_audio(audio.ljust(self._frame, g711.SILENCE[self._codec]), ms)
+                return True
             if operation.steps is not None:
                 for step in operation.steps:
                     self._send_event(step, ms)

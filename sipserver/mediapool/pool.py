@@ -53,11 +53,11 @@ class MediaPool:
 
     async def start(self) -> None:
         """Returns when all workers are up. Raises WorkerLost or OSError."""
-        try:
-            await asyncio.gather(*(self._spawn(index) for index in range(len(self._workers))))
-        except (WorkerLost, OSError):
-            await self.stop()
-            raise
+        spawns = [self._spawn(index) for index in range(len(self._workers))]
+        for result in await asyncio.gather(*spawns, return_exceptions=True):
+            if isinstance(result, BaseException):
+                await self.stop()
+                raise result
 
     async def stop(self) -> None:
         """Ends all workers; sessions still open are lost. Close them first for a graceful end."""

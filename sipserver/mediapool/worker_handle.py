@@ -38,7 +38,8 @@ class CommandFailed(Exception):
 
 
 class WorkerHandle(asyncio.Protocol):
-    """One life of one worker. ``on_lost`` is called once when it ends without :meth:`stop`."""
+    """One life of one worker. ``on_lost`` is called once if it ends after its start and
+    without :meth:`stop`."""
 
     def __init__(
         self,
@@ -201,7 +202,7 @@ class WorkerHandle(asyncio.Protocol):
         for future in pending.values():
             if not future.done():
                 future.set_exception(WorkerLost("media worker died"))
-        if not self._stopping:
+        if self._pinger is not None and not self._stopping:
             self.kill()
             self._on_lost(self)
 

@@ -80,6 +80,17 @@ async def test_a_hanging_worker_is_killed(monkeypatch):
     await pool.stop()
 
 
+async def test_restarting_is_tried_until_it_succeeds(pool, monkeypatch, caplog):
+    monkeypatch.setattr(worker_handle.sys, "executable", "/bin/false")
+    os.kill(pool.details[0]["pid"], signal.SIGKILL)
+    await until(lambda: caplog.text.count("does not start") >= 2)
+    monkeypatch.undo()
+    await until(lambda: pool.load.workers == 1)
+    assert pool.restarts == 1
+    assert caplog.text.count("died with") == 1
+    await (await pool.open("ip4", Events())).close()
+
+
 async def test_a_worker_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr(worker_handle.protocol, "VERSION", 99)
     pool = MediaPool(CONFIG, workers=1)

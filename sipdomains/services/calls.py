@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, DataError, IntegrityError, connection, models, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -26,7 +26,7 @@ from sipdomains.contracts import (
     NotificationRecord,
     WebhookAttempt,
 )
-from sipdomains.models import Account, Call, CallEvent, SipDomain, SipNode
+from sipdomains.models import Call, CallEvent, SipNode
 from sipdomains.services import projection, rows
 
 LEASE = timedelta(seconds=30)
@@ -44,6 +44,9 @@ _CLOSE_SQL = f"""
         error_code = %s, sip_status = %s, duration = %s, media = %s, updated_at = %s
     WHERE sid = %s AND status IN ('{_OPEN}')
 """  # noqa: S608 - constants of ours
+
+
+_ANY_EVENT_SQL = f'SELECT 1 FROM "{_EVENTS}" WHERE call_id IN'  # noqa: S608 - a constant of ours
 
 
 def _advance_sql(target: str) -> str:
@@ -150,19 +153,11 @@ class _Batch:
 
     def _open(self, cursor: CursorWrapper) -> None:
         """Insert the calls as their facts leave them: a refused call is never open at all."""
-        self._recall_early_facts()
-        accounts = _present(Account, {record.account_sid for record in self._opens.values()})
-        domains = _present(SipDomain, {record.domain_sid for record in self._opens.values()})
+        self._recall_early_facts(cursor)
         new = rows.CALLS.insert(
             cursor,
             [
-                rows.call_row(
-                    record,
-                    record.account_sid if record.account_sid in accounts else None,
-                    record.domain_sid if record.domain_sid in domains else None,
-                    self._outcome(record),
-                    self._now,
-                )
+                rows.call_row(record, self._outcome(record), self._now)
                 for record in self._opens.values()
             ],
         )
@@ -172,8 +167,12 @@ class _Batch:
         else:
             self._refuse_duplicates()
 
-    def _recall_early_facts(self) -> None:
-        """Facts that were stored before their call was."""
+    def _recall_early_facts(self, cursor: CursorWrapper) -> None:
+        """Facts that were stored before their call was: rare, so a plain look comes first."""
+        marks = ", ".join(["%s"] * len(self._opens))
+        cursor.execute(f"{_ANY_EVENT_SQL} ({marks}) LIMIT 1", list(self._opens))
+        if cursor.fetchone() is None:
+            return
         early = (
             CallEvent.objects.filter(call_id__in=list(self._opens))
             .exclude(status="")
@@ -198,7 +197,7 @@ class _Batch:
         return (status, answered_at, rows.time_column(ended_at), "", "", 0, 0, None, "{}")
 
     def _refuse_duplicates(self) -> None:
-        present = _present(Call, set(self._opens))
+        present = set(Call.objects.filter(pk__in=self._opens).values_list("pk", flat=True))
         if missing := [sid for sid in self._opens if sid not in present]:
             raise DuplicateCall(
                 f"another open call has the Call-ID and tag of {', '.join(missing)}"
@@ -227,14 +226,6 @@ class _Batch:
 
 def _ending(closed: CallClosed) -> rows.Row:
     return rows.ending_values(closed, projection.duration(closed.answered_at, closed.at))
-
-
-def _present(model: type[models.Model], keys: set[str]) -> set[str]:
-    """Those of ``keys`` that have a row."""
-    wanted = [key for key in keys if key]
-    if not wanted:
-        return set()
-    return set(model._default_manager.filter(pk__in=wanted).values_list("pk", flat=True))
 
 
 # --- orphans --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,14 @@ from sipdomains.contracts import (
     NotificationRecord,
     WebhookAttempt,
 )
-from sipdomains.models import Call, CallEvent, Notification, WebhookRequest
+from sipdomains.models import (
+    Account,
+    Call,
+    CallEvent,
+    Notification,
+    SipDomain,
+    WebhookRequest,
+)
 
 Row = tuple[Any, ...]
 
@@ -76,12 +83,20 @@ def to_json(value: Any) -> str:
 
 
 class Table:
-    """The insert statement of one model; rows that are there already are left alone."""
+    """The insert statement of one model; rows that are there already are left alone.
 
-    def __init__(self, model: type[models.Model], columns: Sequence[str]) -> None:
+    ``weak`` columns hold SIDs of rows that may be gone by now: NULL is stored then.
+    """
+
+    def __init__(
+        self,
+        model: type[models.Model],
+        columns: Sequence[str],
+        weak: Mapping[str, type[models.Model]] | None = None,
+    ) -> None:
         fields = [model._meta.get_field(name) for name in columns]
         names = ", ".join(f'"{field.column}"' for field in fields)  # type: ignore[union-attr]
-        marks = ", ".join(["%s"] * len(fields))
+        marks = ", ".join(_mark((weak or {}).get(name)) for name in columns)
         self._sql = (
             f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({marks})'  # noqa: S608 - names of our models
             " ON CONFLICT DO NOTHING"
@@ -93,6 +108,13 @@ class Table:
             return 0
         cursor.executemany(self._sql, rows)
         return int(cursor.rowcount)
+
+
+def _mark(target: type[models.Model] | None) -> str:
+    if target is None:
+        return "%s"
+    # Within the insert: a query of its own for each batch would cost more than the rows.
+    return f'(SELECT "sid" FROM "{target._meta.db_table}" WHERE "sid" = %s)'  # noqa: S608
 
 
 def _limits(model: type[models.Model]) -> Callable[[str, str], str]:
@@ -120,6 +142,7 @@ CALLS = Table(
         "answered_at", "ended_at", "updated_at", "duration", "sip_call_id", "from_tag", "username",
         "source_ip", "source_port", "transport", "user_agent", "headers", "media",
     ),
+    weak={"account": Account, "domain": SipDomain},
 )  # fmt: skip
 EVENTS = Table(CallEvent, ("call", "seq", "at", "kind", "status", "data"))
 WEBHOOKS = Table(
@@ -139,16 +162,15 @@ NOTIFICATIONS = Table(
 )  # fmt: skip
 
 
-def call_row(
-    record: CallOpened, account: str | None, domain: str | None, ending: Row, updated_at: Any
-) -> Row:
+def call_row(record: CallOpened, ending: Row, updated_at: Any) -> Row:
     """``updated_at`` is a column value already. ``ending``: status, answered_at, ended_at, cause,
     reason, error_code, sip_status, duration, media, as :func:`ending_values` makes it."""
     status, answered_at, ended_at, cause, reason, error_code, sip_status, seconds, media = ending
     sip = record.sip
     clip = _clip_call
     return (
-        record.call_sid, account, domain, clip("domain_name", record.domain_name),
+        record.call_sid, record.account_sid or None, record.domain_sid or None,
+        clip("domain_name", record.domain_name),
         record.parent_call_sid or None, record.node, record.direction,
         clip("from_uri", record.from_), clip("to_uri", record.to), status, cause, reason,
         error_code, sip_status, time_column(record.at), answered_at, ended_at,

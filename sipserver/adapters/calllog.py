@@ -167,17 +167,13 @@ class CallLogWriter:
                 time.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
                 attempt += 1
             except DatabaseError as error:
-                log.warning("a batch of the call log failed, writing one by one: %s", error)
-                return self._write_each(records)
+                if len(records) > 1:  # find the one at fault; the others shall not suffer
+                    return [failed for record in records for failed in self._write([record])]
+                self.lost += 1
+                log.error("log record refused: %s: %s", records[0].KIND, error)
+                return [(records[0], str(error))]
             else:
                 return []
-
-    def _write_each(self, records: list[LogRecord]) -> list[Failed]:
-        failed = [(record, str(error)) for record, error in calls.apply_each(records)]
-        self.lost += len(failed)
-        for record, reason in failed:
-            log.error("log record refused: %s: %s", record.KIND, reason)
-        return failed
 
 
 def _settle(waiters: list[_Waiter], failed: list[Failed]) -> None:

@@ -45,15 +45,6 @@ class Services:
             raise DatabaseError("this one cannot be stored")
         self.batches.append(list(records))
 
-    def apply_each(self, records: Sequence[LogRecord]) -> list[tuple[LogRecord, DatabaseError]]:
-        failed = []
-        for record in records:
-            try:
-                self.apply([record])
-            except DatabaseError as error:
-                failed.append((record, error))
-        return failed
-
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:

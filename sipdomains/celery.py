@@ -22,11 +22,8 @@ from sipdomains.contracts import (
     QUEUE_CALLBACKS,
     QUEUE_HOUSEKEEPING,
     QUEUE_TWIML,
-    TASK_DELIVER_STATUS_CALLBACK,
     TASK_FETCH_DOCUMENTS,
     TASK_REAP_DEAD_NODES,
-    TASK_REAP_UNFINISHED_ATTEMPTS,
-    TASK_SWEEP_OUTBOX,
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sipdomains.settings")
@@ -34,11 +31,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sipdomains.settings")
 QUEUES = (QUEUE_TWIML, QUEUE_CALLBACKS, QUEUE_HOUSEKEEPING)
 ROUTES = {
     TASK_FETCH_DOCUMENTS: QUEUE_TWIML,
-    TASK_DELIVER_STATUS_CALLBACK: QUEUE_CALLBACKS,
     TASK_REAP_DEAD_NODES: QUEUE_HOUSEKEEPING,
-    TASK_REAP_UNFINISHED_ATTEMPTS: QUEUE_HOUSEKEEPING,
-    TASK_SWEEP_OUTBOX: QUEUE_HOUSEKEEPING,
 }
+# For `celery beat`. Every node sweeps too; this is for the time when none is alive.
+BEAT_SCHEDULE = {"reap-dead-nodes": {"task": TASK_REAP_DEAD_NODES, "schedule": 15.0}}
 MEMORY_POLLING_SECONDS = 0.01  # the transport's own default of 1 s would delay every fetch by that
 BROKER_TIMEOUT_SECONDS = 2.0
 
@@ -66,6 +62,7 @@ def _defaults() -> dict[str, Any]:
 
     return {
         "accept_content": ["json"],
+        "beat_schedule": BEAT_SCHEDULE,
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": _transport_options(settings.CELERY_BROKER_URL),
         "result_backend": None,
@@ -88,7 +85,7 @@ def _defaults() -> dict[str, Any]:
 for _name in ("celery.worker.strategy", "celery.app.trace"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-app = Celery("sipdomains", include=("twimlrunner.tasks",))
+app = Celery("sipdomains", include=("twimlrunner.tasks", "sipdomains.tasks"))
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.add_defaults(_defaults)
 app.set_default()  # pool threads of an embedded worker would otherwise meet another application

@@ -24,10 +24,7 @@ VERSION = 1
 
 # Celery task names: code enqueues by these constants, never by importing a task.
 TASK_FETCH_DOCUMENTS = "twimlrunner.fetch_documents"
-TASK_DELIVER_STATUS_CALLBACK = "twimlrunner.deliver_status_callback"
 TASK_REAP_DEAD_NODES = "sipdomains.reap_dead_nodes"
-TASK_REAP_UNFINISHED_ATTEMPTS = "sipdomains.reap_unfinished_attempts"
-TASK_SWEEP_OUTBOX = "sipdomains.sweep_outbox"
 
 QUEUE_TWIML = "twiml"
 QUEUE_CALLBACKS = "callbacks"

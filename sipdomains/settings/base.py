@@ -198,6 +198,8 @@ WEBHOOK_READ_TIMEOUT = _env.seconds("WEBHOOK_READ_TIMEOUT", 15.0)
 WEBHOOK_TOTAL_TIMEOUT = _env.seconds("WEBHOOK_TOTAL_TIMEOUT", 15.0)
 WEBHOOK_MAX_BODY_BYTES = _env.integer("WEBHOOK_MAX_BODY_BYTES", 65536, minimum=1024)
 WEBHOOK_MAX_REDIRECTS = _env.integer("WEBHOOK_MAX_REDIRECTS", 10)
+WEBHOOK_MAX_IN_FLIGHT = _env.integer("WEBHOOK_MAX_IN_FLIGHT", 800, minimum=1)  # of one worker
+WEBHOOK_MAX_IN_FLIGHT_PER_HOST = _env.integer("WEBHOOK_MAX_IN_FLIGHT_PER_HOST", 400, minimum=1)
 WEBHOOK_STORED_BODY_BYTES = _env.integer("WEBHOOK_STORED_BODY_BYTES", 16384)
 WEBHOOK_CA_FILE = _env.text("WEBHOOK_CA_FILE")  # trusted besides the public authorities
 
@@ -220,5 +222,9 @@ LOGGING = {
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {"level": "ERROR"},  # not a line for each page that a scanner asks for
+        # Chatter about what is as it should be.
+        "kombu.connection": {"level": "ERROR"},
+        "celery.worker.consumer.connection": {"level": "WARNING"},
+        "uvicorn.error": {"level": "WARNING"},
     },
 }

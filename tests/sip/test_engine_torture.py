@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sipserver.sip.events import IncomingInvite, IncomingRequest
-from tests.sip.test_engine_server import Node
+from tests.sip.server_node import Node
 from tests.sip.test_torture import TABLE, octets
 
 CALL, DELIVERED, SILENCE = "a new call", "IncomingRequest", "nothing"

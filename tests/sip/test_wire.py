@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sipserver.sip.engine import SipEngine
 from sipserver.sip.events import (
     Acknowledged,
     Cancelled,
@@ -19,7 +20,7 @@ from sipserver.sip.events import (
 )
 from tests.fakes.virtual_wire import Faults, Peer, SeededIds, Wire
 from tests.sip.messages import SDP, UDP, request, response
-from tests.sip.test_engine_server import CONFIG, SipEngine
+from tests.sip.server_node import CONFIG
 
 BYE, CANCEL, BUSY = "bye", "cancel", "busy"
 

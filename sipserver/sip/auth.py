@@ -189,7 +189,8 @@ def same_uri(digest_uri: str, request_uri: str) -> bool:
     """Compare the digest's ``uri`` with the Request-URI as loosely as deployed phones need.
 
     The same text, or the same user and host: proxies and phones add or drop port and parameters
-    on the way, and the nonce is bound to the call anyway.
+    on the way, and the nonce is bound to the call anyway. A ``uri`` without user names the server
+    as a whole, as SIPp and gateways do: whoever computed it meant any user there.
     """
     if digest_uri == request_uri:
         return True
@@ -199,7 +200,7 @@ def same_uri(digest_uri: str, request_uri: str) -> bool:
         return False
     if not isinstance(one, SipUri) or not isinstance(other, SipUri):
         return False
-    return one.username == other.username and one.domain == other.domain
+    return not one.username or (one.username == other.username and one.domain == other.domain)
 
 
 # ---- client side ---------------------------------------------------------------------------

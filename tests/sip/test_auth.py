@@ -191,7 +191,8 @@ def test_challenges_we_cannot_answer_are_refused(value):
         ("sip:b", "sip:b:5060", True),
         ("sip:a@b", "sip:x@b", False),
         ("sip:a@b", "sip:a@c", False),
-        ("sip:b", "sip:a@b", False),
+        ("sip:192.0.2.7:5060", "sip:a@b", True),  # as SIPp does
+        ("sip:x@192.0.2.7", "sip:a@b", False),
         ("tel:5", "sip:5@b", False),
         ("garbage", "sip:a@b", False),
     ],

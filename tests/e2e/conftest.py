@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.server import DOMAIN, PASSWORD, USER, Application, Server
+from tests.e2e.sipp import OPEN_DOMAIN
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,14 @@ def domain(server: Server, web_application: Application) -> dict[str, object]:
     """pbx.example.net: one user, any source, document at /voice."""
     return server.create_domain(
         DOMAIN, f"{web_application.url}/voice", "--username", USER, "--password", PASSWORD
+    )
+
+
+@pytest.fixture(scope="session")
+def open_domain(server: Server, web_application: Application) -> dict[str, object]:
+    """open.example.net: this machine may call without a password, document at /voice."""
+    return server.create_domain(
+        OPEN_DOMAIN, f"{web_application.url}/voice", "--allow", "127.0.0.0/8", "--allow", "::1/128"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,10 +25,20 @@ USER, PASSWORD = "alice", "Correct9HorseX"
 DOMAIN = "pbx.example.net"
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """One that is free for UDP and TCP, on IPv4 and IPv6."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            port = 0
+            try:
+                for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                        probe = stack.enter_context(socket.socket(family, kind))
+                        probe.bind((host, port))
+                        port = int(probe.getsockname()[1])
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -46,19 +57,23 @@ class Server:
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
-        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.sip_port = free_port()
         self.web_port = free_port()
         self.output = home / "server.log"
         home.mkdir(parents=True, exist_ok=True)
-        rtp = 40000 + (os.getpid() * 7 + self.sip_port) % 200 * 100
+        rtp = 12000 + (os.getpid() * 7 + self.sip_port) % 200 * 100  # below the ephemeral ports
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "SIPDOMAINS_HOME"},
             "DJANGO_SETTINGS_MODULE": "sipdomains.settings",
             "SIPDOMAINS_HOME": str(home),
             "SIPDOMAINS_ENV_FILE": os.devnull,
-            "SIP_LISTEN": f"udp:127.0.0.1:{self.sip_port},tcp:127.0.0.1:{self.sip_port}",
+            "SIP_LISTEN": ",".join(
+                f"{transport}:{host}:{self.sip_port}"
+                for host in ("127.0.0.1", "[::1]")
+                for transport in ("udp", "tcp")
+            ),
             "WEB_LISTEN": f"127.0.0.1:{self.web_port}",
-            "RTP_PORT_RANGE": f"{rtp}-{rtp + 99}",
+            "RTP_PORT_RANGE": f"{rtp}-{rtp + 399}",
             "SIP_REALM": "sip.example.net",
             "MEDIA_WORKERS": "1",
             **environment,
@@ -157,9 +172,7 @@ class Server:
         return [{**row, "data": json.loads(row["data"])} for row in rows]
 
     def notifications(self, call_sid: str) -> list[int]:
-        rows = self.rows(
-            "SELECT code FROM sipdomains_notification WHERE call_id = ?", call_sid
-        )
+        rows = self.rows("SELECT code FROM sipdomains_notification WHERE call_id = ?", call_sid)
         return [row["code"] for row in rows]
 
     def webhooks(self, call_sid: str) -> list[dict[str, Any]]:
@@ -250,10 +263,13 @@ class Application:
     def paths(self) -> list[str]:
         return [urlsplit(hit.url).path for hit in self.hits]
 
-    def reset(self) -> None:
+    def open_gates(self) -> None:
         for answer in self.answers.values():
             if answer.gate is not None:
                 answer.gate.set()
+
+    def reset(self) -> None:
+        self.open_gates()
         self.answers.clear()
         self.hits.clear()
 

@@ -1,0 +1,162 @@
+"""SIPp as a caller: scenarios in ``tests/e2e/sipp``, and an RTP receiver that knows what it heard."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.e2e.server import PASSWORD, USER, Server
+
+SCENARIOS = Path(__file__).with_name("sipp")
+PARTS = SCENARIOS / "parts"
+OPEN_DOMAIN = "open.example.net"  # lets this machine in without a password
+_INCLUDE = re.compile(r"^ *<include name=\"(\w+)\"/>$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+_MESSAGE = re.compile(
+    r"-{30,} [^\n]*\n\w+ message (sent|received)[^\n]*:\n\n(.*?)(?=\n-{30,} |\Z)", re.DOTALL
+)
+
+
+@dataclass
+class Result:
+    """``messages``: (direction, text) as SIPp saw them, ``call_ids`` in the order of calls."""
+
+    code: int
+    call_id: str
+    messages: list[tuple[str, str]]
+    errors: str
+
+    @property
+    def received(self) -> list[str]:
+        return [text for direction, text in self.messages if direction == "received"]
+
+    @property
+    def statuses(self) -> list[int]:
+        """Of the responses received."""
+        return [int(text.split(" ", 2)[1]) for text in self.received if text.startswith("SIP/2.0")]
+
+    def last(self, status: int) -> str:
+        """The newest response of that status."""
+        return [text for text in self.received if text.startswith(f"SIP/2.0 {status} ")][-1]
+
+
+def header(message: str, name: str) -> str:
+    """The value of the first header of that name, or empty."""
+    found = re.search(rf"^{re.escape(name)}: *([^\r\n]*)", message, re.MULTILINE | re.IGNORECASE)
+    return found.group(1) if found else ""
+
+
+class Sipp:
+    """One run of a scenario, in the background until :meth:`result`."""
+
+    def __init__(self, server: Server, folder: Path, scenario: str, *, domain: str = OPEN_DOMAIN,
+                 transport: str = "u1", calls: int = 1, host: str = "127.0.0.1", rtp_port: int = 9,
+                 password: str = PASSWORD, seconds: int = 20, **values: str) -> None:  # fmt: skip
+        self.name = f"{scenario}-{uuid.uuid4().hex[:8]}"
+        self._files = folder / self.name
+        target = f"[{host}]" if ":" in host else host
+        file = self._files.with_suffix(".xml")
+        file.write_text(_scenario(scenario, {"user": USER, "password": password, **values}))
+        self._process = subprocess.Popen(
+            ["sipp", f"{target}:{server.sip_port}", "-sf", str(file), "-t", transport,
+             "-m", str(calls), "-l", str(calls), "-r", str(calls), "-rp", "500",
+             "-i", host, "-mi", host, "-s", "100", "-key", "domain", domain,
+             "-key", "rtp", str(rtp_port), "-key", "ip", "6" if ":" in host else "4",
+             "-cid_str", f"{self.name}-%u", "-nostdin", "-skip_rlimit",
+             "-recv_timeout", f"{seconds * 1000}", "-timeout", f"{seconds + 5}s", "-timeout_error",
+             "-trace_msg", "-message_file", f"{self._files}.log",
+             "-trace_err", "-error_file", f"{self._files}.err"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._seconds = seconds
+
+    def result(self) -> Result:
+        _, complaint = self._process.communicate(timeout=self._seconds + 15)
+        log, errors = Path(f"{self._files}.log"), Path(f"{self._files}.err")
+        text = log.read_text("utf-8", "replace") if log.exists() else ""
+        return Result(
+            self._process.returncode,
+            f"{self.name}-1",
+            # A port may still get messages of the call that used it before.
+            [(way, body) for way, body in _MESSAGE.findall(text) if self.name in body],
+            complaint + (errors.read_text("utf-8", "replace") if errors.exists() else ""),
+        )
+
+    def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def call_ids(self, calls: int) -> list[str]:
+        return [f"{self.name}-{number}" for number in range(1, calls + 1)]
+
+
+def run(server: Server, folder: Path, scenario: str, **options: Any) -> Result:
+    """Run it to its end; fails with SIPp's complaint when the scenario was not followed."""
+    result = Sipp(server, folder, scenario, **options).result()
+    assert result.code == 0, f"{result.errors}\n" + "\n".join(
+        f"--- {way}\n{text}" for way, text in result.messages
+    )
+    return result
+
+
+def _scenario(name: str, values: dict[str, str]) -> str:
+    """The file with ``<include name="part"/>`` and ``{{value}}`` put in."""
+    text = (SCENARIOS / f"{name}.xml").read_text("utf-8")
+    text = _INCLUDE.sub(lambda found: (PARTS / f"{found[1]}.xml").read_text("utf-8"), text)
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], ""), text)
+
+
+class RtpReceiver:
+    """A bound port that keeps the G.711 it gets, and sends every packet back."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.bind((host, 0))
+        self._socket.settimeout(0.1)
+        self.port = int(self._socket.getsockname()[1])
+        self._packets: list[bytes] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                packet, peer = self._socket.recvfrom(2048)
+            except TimeoutError:
+                continue
+            self._packets.append(packet)
+            try:
+                self._socket.sendto(packet, peer)
+            except OSError:
+                pass  # the call is over: its port is closed
+
+    @property
+    def count(self) -> int:
+        return len(self._packets)
+
+    def samples(self) -> np.ndarray[Any, Any]:
+        """What was heard, 8 kHz, in the order of arrival."""
+        import audioop
+
+        decode = {0: audioop.ulaw2lin, 8: audioop.alaw2lin}
+        linear = [decode[p[1] & 0x7F](p[12:], 2) for p in self._packets if p[1] & 0x7F in decode]
+        return np.frombuffer(b"".join(linear), "<i2").astype(float)
+
+    def __enter__(self) -> RtpReceiver:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()

@@ -28,6 +28,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     ),
     "source-not-allowed": ("operator", ""),
     "bad-credentials": ("caller", ""),
+    "challenge-unanswered": ("caller", "Enter user name and password on the phone."),
     "user-mismatch": ("caller", ""),
     "account-inactive": ("operator", ""),
     "concurrency-limit": ("operator", ""),

@@ -9,8 +9,10 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from sipserver.calls.admission import Load, RefusalBudget
+from sipserver.calls.ports import DomainPolicy
 from sipserver.calls.session import CallSession, Environment
-from sipserver.calls.supervisor import run_call
+from sipserver.calls.supervisor import record_refusal, run_call
+from sipserver.calls.termination import termination
 from sipserver.sip.events import (
     Acknowledged,
     Cancelled,
@@ -30,7 +32,7 @@ from twimlrunner.engine.ports import CallEnded
 
 log = logging.getLogger(__name__)
 
-# A challenged INVITE's messages are kept this long for the ladder of the call that follows it.
+# A challenged INVITE is kept this long for the call that answers it.
 CHALLENGE_SECONDS = 32.0
 _CHALLENGES_LIMIT = 2000
 
@@ -65,7 +67,7 @@ class CallManager:
     def __init__(self, env: Environment) -> None:
         self._env = env
         self._calls: dict[int, _LiveEntry] = {}
-        self._challenges: dict[tuple[str, str], tuple[float, CallSession]] = {}
+        self._challenges: dict[tuple[str, str], tuple[asyncio.TimerHandle, CallSession]] = {}
         self.counts: Counter[str] = Counter()
         self.live: dict[str, int] = {}
         self.refusals = RefusalBudget()
@@ -130,9 +132,9 @@ class CallManager:
 
     def _start(self, invite: IncomingInvite) -> None:
         session = CallSession(self._env, invite)
-        earlier = self._challenges.pop(_dialog_key(invite.request), None)
+        earlier = self._forget_challenge(_dialog_key(invite.request))
         if earlier is not None:
-            session.adopt(earlier[1].early_messages())
+            session.adopt(earlier.early_messages())
         entry = _LiveEntry(session)
         self._calls[invite.usage] = entry
         self.counts["invites"] += 1
@@ -164,23 +166,37 @@ class CallManager:
             else:
                 del self.live[sid]
 
-    def remember_challenge(self, session: CallSession) -> None:
-        """Keep a challenged INVITE, whose messages belong to the call that answers it."""
-        now = asyncio.get_running_loop().time()
+    def remember_challenge(self, session: CallSession, policy: DomainPolicy) -> None:
+        """Keep a challenged INVITE: its messages belong to the call that answers the challenge. If
+        none does, that is worth a row: a phone without a password would leave no trace else."""
         if len(self._challenges) >= _CHALLENGES_LIMIT:
-            self._challenges = {
-                key: kept for key, kept in self._challenges.items() if kept[0] > now
-            }
-            if len(self._challenges) >= _CHALLENGES_LIMIT:
-                return
+            return
         key = _dialog_key(session.request)
-        self._challenges[key] = (now + CHALLENGE_SECONDS, session)
+        self._forget_challenge(key)
+        timer = asyncio.get_running_loop().call_later(
+            CHALLENGE_SECONDS, self._challenge_unanswered, key, policy
+        )
+        self._challenges[key] = (timer, session)
+
+    def _forget_challenge(self, key: tuple[str, str]) -> CallSession | None:
+        kept = self._challenges.pop(key, None)
+        if kept is None:
+            return None
+        kept[0].cancel()
+        return kept[1]
+
+    def _challenge_unanswered(self, key: tuple[str, str], policy: DomainPolicy) -> None:
+        session = self._forget_challenge(key)
+        if session is not None:
+            record_refusal(session, termination("challenge-unanswered"), self, policy)
 
     # --- the end of the node ----------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
         """No new calls; wait for those that run, at most ``seconds``; then end the rest."""
         self.draining = True
+        for key in list(self._challenges):
+            self._forget_challenge(key)
         tasks = {entry.task for entry in self._calls.values() if entry.task is not None}
         if tasks and seconds > 0:
             hurry = asyncio.create_task(self._hurry.wait())

@@ -15,7 +15,7 @@ from sipserver.calls.admission import Load, RefusalBudget
 from sipserver.calls.control import LiveCall
 from sipserver.calls.documents import LiveDocuments
 from sipserver.calls.intake import Accepted, Challenged, Refused, examine
-from sipserver.calls.ports import LogUnavailable
+from sipserver.calls.ports import DomainPolicy, LogUnavailable
 from sipserver.calls.programlog import SessionProgramLog
 from sipserver.calls.session import CallSession, Facts
 from sipserver.calls.termination import Termination, interrupt_cause, termination
@@ -48,7 +48,7 @@ class Office(Protocol):
 
     def release(self, *sids: str) -> None: ...
 
-    def remember_challenge(self, session: CallSession) -> None: ...
+    def remember_challenge(self, session: CallSession, policy: DomainPolicy) -> None: ...
 
 
 async def run_call(session: CallSession, office: Office) -> None:
@@ -64,7 +64,7 @@ async def run_call(session: CallSession, office: Office) -> None:
         local_host=env.sip.local_host(session.flow),
     )
     if isinstance(found, Challenged):
-        office.remember_challenge(session)
+        office.remember_challenge(session, found.policy)
         session.final_response_sent = True
         env.sip.reject(session.usage, 407, headers=found.headers)
         return
@@ -82,13 +82,23 @@ def _refuse(session: CallSession, refused: Refused, office: Office) -> None:
         ending = termination(refused.cause, refused.detail, 0)
     else:
         _reject(session, ending, refused.retry_after)
-    now = session.env.clock.monotonic()
-    if not office.refusals.spend(refused.source or session.flow.remote[0], now):
+    record_refusal(session, ending, office, refused.policy, refused.source, refused.username)
+
+
+def record_refusal(
+    session: CallSession,
+    ending: Termination,
+    office: Office,
+    policy: DomainPolicy | None,
+    source: str = "",
+    username: str = "",
+) -> None:
+    """The row of a call that was never taken, as far as its source's budget allows."""
+    source = source or session.flow.remote[0]
+    if not office.refusals.spend(source, session.env.clock.monotonic()):
         return
-    if refused.policy is not None:
-        session.facts = Facts(
-            refused.policy, refused.policy.domain_name, refused.source, refused.username
-        )
+    if policy is not None:
+        session.facts = Facts(policy, policy.domain_name, source, username)
     session.open_late()
     session.close(ending)
 

@@ -62,6 +62,10 @@ CAUSES: dict[str, Cause] = {
         "The source address is in none of the domain's IP access control lists.",
     ),
     "bad-credentials": _refusal(403, 32202, "caller", "Wrong user name or password."),
+    "challenge-unanswered": _refusal(
+        407, 32202, "caller",
+        "The caller was asked for user name and password and sent none.",
+    ),
     "user-mismatch": _refusal(
         403, 32106, "caller", "The From user differs from the user name of the credentials."
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sipserver.calls import manager
 from sipserver.sip import auth
 from sipserver.sip.events import MessageTraced
 from tests.fakes.calls import OFFER, POLICY, REALM, World, incoming
@@ -186,6 +187,17 @@ async def test_the_challenge_belongs_to_the_ladder_of_the_call() -> None:
     await world.ladder_has("fetch voice")
     texts = [event.data["text"] for event in world.log.events("sip")]
     assert texts == ["INVITE sip:x SIP/2.0\r\n\r\n", "INVITE sip:y SIP/2.0\r\n\r\n"]
+
+
+async def test_a_phone_without_a_password_leaves_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "CHALLENGE_SECONDS", 0.01)
+    world = World(CREDENTIALS)
+    first = incoming()
+    world.events(first, MessageTraced(1, False, b"INVITE sip:x SIP/2.0\r\n\r\n", first.flow))
+    await world.ended()
+    assert world.ladder == ["407", "closed failed challenge-unanswered"]
+    assert world.log.closed.sip_status == 407
+    assert len(world.log.events("sip")) == 1
 
 
 async def test_refused_calls_of_one_source_do_not_flood_the_log() -> None:

@@ -30,6 +30,8 @@ from sipserver.sip.uri import SipUri
 
 # Compared against when the user is unknown, so that the answer takes as long as for a known one.
 _NOBODY = CredentialHashes("", "0" * 32, "0" * 64)
+# They give up when any challenge, also a later one, names an algorithm that they do not know.
+_MD5_AGENTS = ("baresip v0.", "baresip v1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,10 @@ def _challenge(
     request: Request, policy: DomainPolicy, config: IntakeConfig, now: float, *, stale: bool
 ) -> Challenged:
     nonce = auth.make_nonce(config.nonce_secret, int(now), request.call_id)
-    values = auth.challenges(config.realm, nonce, config.digest_algorithms, stale=stale)
+    offered: Sequence[str] = config.digest_algorithms
+    if auth.MD5 in offered and (request.headers.get("User-Agent") or "").startswith(_MD5_AGENTS):
+        offered = (auth.MD5,)
+    values = auth.challenges(config.realm, nonce, offered, stale=stale)
     return Challenged([("Proxy-Authenticate", value) for value in values], stale, policy)
 
 

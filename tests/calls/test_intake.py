@@ -114,6 +114,13 @@ async def test_both_algorithms_are_offered() -> None:
     assert all(f'realm="{REALM}"' in value for value in values)
 
 
+async def test_phones_that_fail_on_other_algorithms_are_offered_md5_only() -> None:
+    world = World(CREDENTIALS)
+    await challenge(world, headers=["User-Agent: baresip v1.0.0 (x86_64/linux)"])
+    [value] = [value for name, value in world.sip.headers["407"] if name == "Proxy-Authenticate"]
+    assert "algorithm=MD5" in value
+
+
 async def test_an_algorithm_that_is_not_offered_is_not_accepted() -> None:
     world = World(CREDENTIALS)
     world.directory.users["alice"] = "Correct9HorseX"

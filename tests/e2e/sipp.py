@@ -1,4 +1,4 @@
-"""SIPp as a caller: scenarios in ``tests/e2e/sipp``, and an RTP receiver that knows what it heard."""
+"""SIPp as a caller, by the scenarios in ``tests/e2e/sipp``, and a receiver of RTP beside it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MESSAGE = re.compile(
 
 @dataclass
 class Result:
-    """``messages``: (direction, text) as SIPp saw them, ``call_ids`` in the order of calls."""
+    """``messages``: (``sent`` or ``received``, text) as SIPp saw them."""
 
     code: int
     call_id: str

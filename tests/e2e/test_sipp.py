@@ -17,8 +17,10 @@ from tests.e2e.sound import loudest, sounding, tone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("domain", "open_domain")]
 
+HEADERS = "X-Account: 42\n      x-two: a;b=c\n      Subject: no\n"
 SAVP = "m=audio 4000 RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40
 ANSWERED = "status = 'in-progress'"
+OPUS = "m=audio 4000 RTP/AVP 18 96\na=rtpmap:96 opus/48000/2"
 SDP = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\n"
 
 
@@ -57,7 +59,7 @@ def test_authenticated_call_with_headers_and_sound(
     with RtpReceiver() as receiver:
         result = run(
             server, tmp_path, "authenticated", domain=DOMAIN, transport=transport,
-            rtp_port=receiver.port, headers="X-Account: 42\n      x-two: a;b=c\n      Subject: no\n",
+            rtp_port=receiver.port, headers=HEADERS,
         )  # fmt: skip
     heard = sounding(receiver.samples())
     assert len(heard) / 8000 == pytest.approx(1.0, abs=0.1)
@@ -125,17 +127,14 @@ def test_update_changes_the_direction(server: Server, app: Application, tmp_path
 def test_retransmissions_are_one_call(server: Server, app: Application) -> None:
     app.document("/voice", "<Reject/>", gate=Event())
     call_id = f"again-{uuid4().hex}"
-    invite = (
-        (
-            "INVITE sip:100@open.example.net SIP/2.0\r\n"
-            "Via: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK-{0}\r\nMax-Forwards: 70\r\n"
-            "From: <sip:a@127.0.0.1>;tag=1\r\nTo: <sip:100@open.example.net>\r\nCall-ID: {0}\r\n"
-            "CSeq: 1 INVITE\r\nContact: <sip:a@127.0.0.1>\r\nX-Folded: one\r\n\t two\r\n"
-            "Content-Length: 0\r\n\r\n"
-        )
-        .format(call_id)
-        .encode()
-    )
+    headers = (
+        f"Via: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK-{call_id}", "Max-Forwards: 70",
+        "From: <sip:a@127.0.0.1>;tag=1", "To: <sip:100@open.example.net>", f"Call-ID: {call_id}",
+        "CSeq: 1 INVITE", "Contact: <sip:a@127.0.0.1>", "X-Folded: one", "\t two",
+        "Content-Length: 0",
+    )  # fmt: skip
+    lines = ("INVITE sip:100@open.example.net SIP/2.0", *headers, "", "")
+    invite = "\r\n".join(lines).encode()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(5)
         answers: list[str] = []
@@ -196,7 +195,7 @@ def test_caller_hangs_up_in_mid_play(server: Server, app: Application, tmp_path:
     ("body", "status", "cause", "code"),
     [
         (SDP + SAVP, 488, "srtp-refused", 32207),
-        (SDP + "m=audio 4000 RTP/AVP 18 96\na=rtpmap:96 opus/48000/2", 488, "no-common-codec", 32102),
+        (SDP + OPUS, 488, "no-common-codec", 32102),
         (SDP + "m=video 4000 RTP/AVP 31", 488, "no-common-codec", 32102),
         ("v=0\nthis is not SDP", 400, "bad-sdp", 32102),
     ],
@@ -223,7 +222,11 @@ def test_offers_that_cannot_be_taken(
     [
         ({"headers": "Require: 100rel\n", "hops": "70"}, 420, ("Unsupported", "100rel")),
         ({"headers": "", "hops": "0"}, 483, ("To", "tag=")),
-        ({"headers": "Content-Type: text/plain\n", "hops": "70", "body": "hi"}, 415, ("Accept", "application/sdp")),
+        (
+            {"headers": "Content-Type: text/plain\n", "hops": "70", "body": "hi"},
+            415,
+            ("Accept", "application/sdp"),
+        ),
     ],
     ids=["100rel", "hops", "body"],
 )  # fmt: skip

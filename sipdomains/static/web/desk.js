@@ -91,7 +91,8 @@
     if (event.target.matches("[data-poll]") && paused()) event.preventDefault();
   });
   document.addEventListener("htmx:beforeSwap", (event) => remember(event.detail.target));
-  document.addEventListener("htmx:afterSettle", () => {
+  // Before the browser paints: afterSettle would let the reader see the page jump.
+  document.addEventListener("htmx:afterSwap", () => {
     localise(document);
     tick();
     restore();

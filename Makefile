@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: run test check lint types unit lock venv venv-dev system-test-tools
+.PHONY: run test check lint types unit e2e lock venv venv-dev system-test-tools
 
 venv: $(VENV)/.installed
 venv-dev: $(VENV)/.installed-dev
@@ -26,7 +26,7 @@ run: venv
 system-test-tools:
 	deploy/install-test-tools
 
-test: venv-dev system-test-tools check unit
+test: venv-dev system-test-tools check unit e2e
 
 check: lint types
 
@@ -39,7 +39,11 @@ types: venv-dev
 	$(BIN)/mypy sipdomains twimlrunner sipserver
 
 unit: venv-dev
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/e2e $(PYTEST_ARGS)
+
+# One after the other: they listen to audio in real time.
+e2e: venv-dev
+	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 lock: venv-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt

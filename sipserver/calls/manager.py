@@ -13,6 +13,7 @@ from sipserver.calls.ports import DomainPolicy
 from sipserver.calls.session import CallSession, Environment
 from sipserver.calls.supervisor import record_refusal, run_call
 from sipserver.calls.termination import termination
+from sipserver.sip.errors import RemoteProtocolError
 from sipserver.sip.events import (
     Acknowledged,
     Cancelled,
@@ -98,7 +99,7 @@ class CallManager:
                 # The engine refuses what is not in Allow; this is for what slips through.
                 self._env.sip.respond(event.transaction, 405)
             case RequestRefused():
-                self.counts[f"refused-{event.status}"] += 1
+                self._refused_by_engine(event)
             case _:
                 entry = self._calls.get(event.usage) if hasattr(event, "usage") else None
                 if entry is not None:
@@ -127,6 +128,18 @@ class CallManager:
                 if cause is not None:
                     session.dialog_over = True
                     session.interrupt(RemoteHangup(cause))
+
+    def _refused_by_engine(self, event: RequestRefused) -> None:
+        """An INVITE that the engine answered by itself: a row, as for any refused call."""
+        self.counts[f"refused-{event.status}"] += 1
+        cause = "hops-exhausted" if event.status == 483 else "protocol"
+        detail = f"({event.status} {event.reason})"
+        session = CallSession(self._env, IncomingInvite(0, event.request, event.flow))
+        try:
+            record_refusal(session, termination(cause, detail, event.status), self, None)
+        except RemoteProtocolError as error:
+            # So broken that not even the row's own fields can be read.
+            log.info("INVITE from %s refused: %s", event.flow.remote[0], error)
 
     # --- life of calls ----------------------------------------------------------------------
 

@@ -36,6 +36,20 @@ def addressed_host(request: Request) -> str:
     return uri.host.lower() if isinstance(uri, SipUri) else ""
 
 
+def contact_points_nowhere(request: Request, source: str) -> bool:
+    """Whether a caller that is not on this machine gave its own localhost as Contact: requests
+    within the call then only reach it because we heed where it sends from."""
+    contact = request.contact
+    if contact is None or not isinstance(contact.uri, SipUri) or _is_loopback(source):
+        return False
+    return _is_loopback(contact.uri.host)
+
+
+def _is_loopback(host: str) -> bool:
+    address = parse_address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Of a socket or header; IPv4-mapped IPv6 becomes IPv4, a zone is dropped."""
     try:

@@ -17,6 +17,7 @@ from sipserver.calls.documents import LiveDocuments
 from sipserver.calls.intake import Accepted, Challenged, Refused, examine
 from sipserver.calls.ports import DomainPolicy, LogUnavailable
 from sipserver.calls.programlog import SessionProgramLog
+from sipserver.calls.routing import contact_points_nowhere
 from sipserver.calls.session import CallSession, Facts
 from sipserver.calls.termination import Termination, interrupt_cause, termination
 from sipserver.sip.build import warning_value
@@ -112,6 +113,8 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
         accepted.username,
     )
     session.event("accepted", {"username": accepted.username, "acl": accepted.access_list})
+    if contact_points_nowhere(session.request, accepted.source):
+        session.notify(32105, "warning", "The Contact of the INVITE names the caller's localhost.")
     if session.over.done():  # CANCEL came while we looked things up
         session.open_late()
         session.close(termination(interrupt_cause(session.over.result())))

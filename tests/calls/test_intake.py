@@ -9,7 +9,7 @@ import pytest
 
 from sipserver.calls import manager
 from sipserver.sip import auth
-from sipserver.sip.events import MessageTraced
+from sipserver.sip.events import MessageTraced, RequestRefused
 from tests.fakes.calls import OFFER, POLICY, REALM, World, incoming
 
 CREDENTIALS = replace(POLICY, has_acl=False, acl_networks=(), has_credentials=True)
@@ -51,6 +51,26 @@ async def test_refusals(
     assert names["X-Twilio-Error"].startswith(f"{code} ")
     assert names["Warning"].startswith("399 ")
     assert world.log.closed.error_code == code
+    assert world.log.notified() == [code]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "cause", "code"),
+    [
+        (483, "Too Many Hops", "hops-exhausted", 32006),
+        (420, "Bad Extension", "protocol", 32011),
+        (400, "Malformed", "protocol", 32011),
+    ],
+)
+async def test_what_the_engine_refuses_is_in_the_log_too(
+    status: int, reason: str, cause: str, code: int
+) -> None:
+    world = World()
+    invite = incoming()
+    world.events(RequestRefused(invite.request, invite.flow, status, reason))
+    assert world.ladder == [f"closed failed {cause}"]
+    assert world.log.closed.sip_status == status
+    assert reason in world.log.closed.reason
     assert world.log.notified() == [code]
 
 

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from sipserver.calls.routing import domain_names, source_address
+from sipserver.calls.routing import contact_points_nowhere, domain_names, source_address
 from sipserver.sip.errors import RemoteProtocolError
 from tests.fakes.calls import incoming
 
@@ -54,3 +54,19 @@ def test_unreadable_address_of_a_proxy_is_refused() -> None:
     request = incoming(headers=["X-Source-IP: nonsense"]).request
     with pytest.raises(RemoteProtocolError):
         source_address(request, "10.1.1.1", PROXY)
+
+
+@pytest.mark.parametrize(
+    ("contact", "source", "warned"),
+    [
+        ("<sip:alice@127.0.0.1:5060>", "192.0.2.10", True),
+        ("<sip:alice@localhost>", "192.0.2.10", True),
+        ("<sip:alice@[::1]>", "192.0.2.10", True),
+        ("<sip:alice@192.168.1.5>", "192.0.2.10", False),
+        ("<sip:alice@127.0.0.1>", "127.0.0.1", False),  # it is on this machine
+    ],
+)
+def test_contact_that_points_to_localhost(contact: str, source: str, warned: bool) -> None:
+    request = incoming().request
+    request.headers.set("Contact", contact)
+    assert contact_points_nowhere(request, source) is warned

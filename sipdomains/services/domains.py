@@ -20,50 +20,12 @@ from sipdomains.models.names import is_host, normalise_host
 from sipdomains.services.rows import clean_text
 
 
-@dataclass(frozen=True, slots=True)
-class DomainSnapshot:
-    """A domain as of one moment; field for field the call layer's ``DomainPolicy``."""
-
-    account_sid: str
-    account_active: bool
-    domain_sid: str
-    domain_name: str
-    voice_url: str
-    voice_method: str
-    voice_fallback_url: str
-    voice_fallback_method: str
-    status_callback_url: str
-    status_callback_method: str
-    secure: bool
-    sip_registration: bool
-    acl_networks: tuple[tuple[str, IPv4Network | IPv6Network], ...]
-    has_acl: bool
-    has_credentials: bool
-    drop_unlisted: bool
-    match_from_user: bool
-    fail_with_503: bool
-    extra_headers: tuple[str, ...]
-    max_concurrent_calls: int
-    account_max_concurrent_calls: int
-    max_call_seconds: int
-    verify_tls: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialHashes:
-    """HA1 of one user: lower-case hex of MD5 and SHA-256."""
-
-    username: str
-    ha1_md5: str
-    ha1_sha256: str
-
-
 def config_version() -> int:
     """Rises with every change of configuration. One query."""
     return ConfigVersion.objects.values_list("version", flat=True).first() or 0
 
 
-def policy(name: str) -> DomainSnapshot | None:
+def policy(name: str) -> DomainPolicy | None:
     """The enabled domain of that name or alias, in any case; None if there is none. Three queries.
 
     ``name`` may be an IP address, IPv6 with or without brackets.
@@ -81,9 +43,9 @@ def policy(name: str) -> DomainSnapshot | None:
     return None if domain is None else _snapshot(domain)
 
 
-def _snapshot(domain: SipDomain) -> DomainSnapshot:
+def _snapshot(domain: SipDomain) -> DomainPolicy:
     account = domain.account
-    return DomainSnapshot(
+    return DomainPolicy(
         account_sid=account.sid,
         account_active=account.status == AccountStatus.ACTIVE,
         domain_sid=domain.sid,
@@ -178,7 +140,7 @@ class _Finding:
     answer: str = ""
 
 
-def _standing(domain: SipDomain, snapshot: DomainSnapshot) -> Iterator[_Finding]:
+def _standing(domain: SipDomain, snapshot: DomainPolicy) -> Iterator[_Finding]:
     if domain.enabled:
         yield _Finding("The domain is switched on.")
     else:
@@ -198,7 +160,7 @@ def _standing(domain: SipDomain, snapshot: DomainSnapshot) -> Iterator[_Finding]
         )
 
 
-def _address(snapshot: DomainSnapshot, source: IPv4Address | IPv6Address) -> Iterator[_Finding]:
+def _address(snapshot: DomainPolicy, source: IPv4Address | IPv6Address) -> Iterator[_Finding]:
     if not snapshot.has_acl:
         yield _Finding("No IP access control list is mapped: any source address may call.")
         return
@@ -213,7 +175,7 @@ def _address(snapshot: DomainSnapshot, source: IPv4Address | IPv6Address) -> Ite
     )
 
 
-def _password(snapshot: DomainSnapshot, username: str) -> Iterator[_Finding]:
+def _password(snapshot: DomainPolicy, username: str) -> Iterator[_Finding]:
     if not snapshot.has_credentials:
         yield _Finding("No credential list is mapped: callers need no password.")
     elif not username:

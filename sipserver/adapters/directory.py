@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db import DatabaseError
 
+from sipdomains.policy import CredentialHashes, DomainPolicy
 from sipdomains.services import domains
 from sipserver.adapters.dbpool import DatabasePool
-from sipserver.calls.ports import CredentialHashes, DirectoryUnavailable, DomainPolicy
+from sipserver.calls.ports import DirectoryUnavailable
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", str, tuple[str, str])
 T = TypeVar("T")
-V = TypeVar("V")
 
 POLL_SECONDS = 1.0
 # How long the cache may serve while the database is down.
@@ -93,14 +92,7 @@ class CachedDirectory:
         return value
 
     async def _load_domain(self, name: str) -> DomainPolicy | None:
-        snapshot = await self._pool.run(lambda: domains.policy(name))
-        return None if snapshot is None else _copy(snapshot, DomainPolicy)
+        return await self._pool.run(lambda: domains.policy(name))
 
     async def _load_credential(self, domain_sid: str, username: str) -> CredentialHashes | None:
-        hashes = await self._pool.run(lambda: domains.credential(domain_sid, username))
-        return None if hashes is None else _copy(hashes, CredentialHashes)
-
-
-def _copy(row: Any, kind: type[V]) -> V:
-    """The call layer's type of the same fields: it may not import the record's."""
-    return kind(**{item.name: getattr(row, item.name) for item in fields(row)})
+        return await self._pool.run(lambda: domains.credential(domain_sid, username))

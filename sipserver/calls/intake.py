@@ -10,13 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
+from sipdomains.policy import CredentialHashes, DomainPolicy
 from sipserver.calls.admission import Limits, Load, Refuse, admit
 from sipserver.calls.ports import (
     Clock,
-    CredentialHashes,
     Directory,
     DirectoryUnavailable,
-    DomainPolicy,
 )
 from sipserver.calls.routing import Network, domain_names, source_address
 from sipserver.sdp.description import SdpError, SessionDescription

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from sipdomains.policy import DomainPolicy
 from sipserver.calls.admission import Load, RefusalBudget
-from sipserver.calls.ports import DomainPolicy
 from sipserver.calls.session import CallSession, Environment
 from sipserver.calls.supervisor import record_refusal, run_call
 from sipserver.calls.termination import termination

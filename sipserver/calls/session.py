@@ -13,12 +13,12 @@ from sipdomains.contracts import (
     CallOpened,
     NotificationRecord,
 )
+from sipdomains.policy import DomainPolicy
 from sipserver.calls.intake import IntakeConfig
 from sipserver.calls.ports import (
     CallLog,
     Clock,
     Directory,
-    DomainPolicy,
     Media,
     MediaSession,
     Prompts,

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol, assert_never
 
+from sipdomains.policy import DomainPolicy
 from sipserver.calls.admission import Load, RefusalBudget
 from sipserver.calls.control import LiveCall
 from sipserver.calls.documents import LiveDocuments
 from sipserver.calls.intake import Accepted, Challenged, Refused, examine
-from sipserver.calls.ports import DomainPolicy, LogUnavailable
+from sipserver.calls.ports import LogUnavailable
 from sipserver.calls.programlog import SessionProgramLog
 from sipserver.calls.routing import contact_points_nowhere
 from sipserver.calls.session import CallSession, Facts

@@ -10,12 +10,11 @@ from ipaddress import ip_network
 from typing import Any
 
 from sipdomains.contracts import CallClosed, CallEventRecord, FetchReply, LogRecord
+from sipdomains.policy import CredentialHashes, DomainPolicy
 from sipserver.calls.intake import IntakeConfig
 from sipserver.calls.manager import CallManager
 from sipserver.calls.ports import (
-    CredentialHashes,
     DirectoryUnavailable,
-    DomainPolicy,
     LogUnavailable,
     MediaListener,
     MediaParameters,

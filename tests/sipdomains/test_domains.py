@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from ipaddress import ip_network
 
 import pytest
@@ -19,24 +18,13 @@ from sipdomains.models import (
     configuration_changed,
 )
 from sipdomains.services import accounts, announcements, calls, domains
-from sipserver.calls import ports
 from tests.sipdomains.conftest import PASSWORD, saved
 from tests.sipdomains.records import closed, opened
-
-
-def test_the_snapshots_fit_the_call_layer() -> None:
-    """sipdomains may not import sipserver; the adapter converts one into the other by name."""
-    for ours, theirs in (
-        (domains.DomainSnapshot, ports.DomainPolicy),
-        (domains.CredentialHashes, ports.CredentialHashes),
-    ):
-        assert [field.name for field in fields(ours)] == [field.name for field in fields(theirs)]
 
 
 def test_policy(guarded, django_assert_num_queries) -> None:
     with django_assert_num_queries(4):
         policy = domains.policy("PBX.example.net.")
-    ports.DomainPolicy(**asdict(policy))
     assert (policy.domain_sid, policy.account_sid) == (guarded.sid, guarded.account_id)
     assert policy.account_active
     assert policy.has_acl

@@ -17,6 +17,7 @@ from sipdomains.models import (
     SipDomain,
 )
 from sipdomains.models.names import is_host, normalise_host
+from sipdomains.policy import CredentialHashes, DomainPolicy
 from sipdomains.services.rows import clean_text
 
 

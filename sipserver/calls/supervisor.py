@@ -15,7 +15,7 @@ from sipdomains.policy import DomainPolicy
 from sipserver.calls.admission import Load, RefusalBudget
 from sipserver.calls.control import LiveCall
 from sipserver.calls.documents import LiveDocuments
-from sipserver.calls.intake import Accepted, Challenged, Refused, examine
+from sipserver.calls.intake import Accepted, Challenged, IntakeResult, Refused, examine
 from sipserver.calls.ports import LogUnavailable
 from sipserver.calls.programlog import SessionProgramLog
 from sipserver.calls.routing import contact_points_nowhere
@@ -55,25 +55,34 @@ class Office(Protocol):
 
 async def run_call(session: CallSession, office: Office) -> None:
     """From the INVITE to the closed row. Never raises for what the peer or the application does."""
-    env = session.env
-    found = await examine(
-        session.invite,
-        config=env.settings.intake,
-        directory=env.directory,
-        clock=env.clock,
-        load=office.load(),
-        live_calls=office.live,
-        local_host=env.sip.local_host(session.flow),
-    )
+    found = await _examine(session, office)
     if isinstance(found, Challenged):
         office.remember_challenge(session, found.policy)
         session.final_response_sent = True
-        env.sip.reject(session.usage, 407, headers=found.headers)
+        session.env.sip.reject(session.usage, 407, headers=found.headers)
         return
     if isinstance(found, Refused):
         _refuse(session, found, office)
         return
     await _take(session, found, office)
+
+
+async def _examine(session: CallSession, office: Office) -> IntakeResult:
+    env = session.env
+    try:
+        return await examine(
+            session.invite,
+            config=env.settings.intake,
+            directory=env.directory,
+            clock=env.clock,
+            load=office.load(),
+            live_calls=office.live,
+            local_host=env.sip.local_host(session.flow),
+        )
+    except Exception:
+        # A fault of ours must not leave the caller without an answer, nor the log without a row.
+        log.exception("call %s failed at intake", session.call_sid)
+        return Refused("internal-error", source=session.flow.remote[0])
 
 
 def _refuse(session: CallSession, refused: Refused, office: Office) -> None:

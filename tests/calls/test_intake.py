@@ -86,6 +86,17 @@ async def test_directory_down_is_503() -> None:
     assert world.ladder == ["503", "closed failed database-unavailable"]
 
 
+async def test_a_fault_of_ours_is_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    async def broken(name: str) -> None:
+        raise NameError(name)
+
+    monkeypatch.setattr(world.directory, "domain", broken)
+    await refused(world)
+    assert world.ladder == ["500", "closed failed internal-error"]
+
+
 async def test_domain_concurrency_limit() -> None:
     world = World(replace(POLICY, max_concurrent_calls=1))
     world.webhooks.hold.add("http://app.example.net/voice")

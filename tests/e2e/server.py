@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from twilio.request_validator import RequestValidator
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
 USER, PASSWORD = "alice", "Correct9HorseX"
@@ -194,6 +196,16 @@ class Hit:
     def values(self) -> dict[str, str]:
         return dict(self.parameters)
 
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    def is_signed(self, auth_token: str) -> bool:
+        """Under the vendor's own library: the form of a POST, nothing but the URL of a GET."""
+        form = self.values if self.method == "POST" else {}
+        signature = self.headers.get("X-Twilio-Signature", "")
+        return bool(RequestValidator(auth_token).validate(self.url, form, signature))
+
 
 @dataclass
 class Answer:
@@ -205,10 +217,13 @@ class Answer:
 
 
 class Application:
-    """A customer's web application: answers by path, keeps what it was asked."""
+    """A customer's web application: answers by path, keeps what it was asked.
+
+    The server caches audio, so each sound needs a path of its own.
+    """
 
     def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, Answer | list[Answer]] = {}  # a list: one by one, the last stays
         self.hits: list[Hit] = []
         application = self
 
@@ -242,6 +257,8 @@ class Application:
             )
         )
         answer = self.answers.get(path.path, Answer(status=404))
+        if isinstance(answer, list):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if answer.gate is not None:
             answer.gate.wait(30)
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
@@ -261,12 +278,13 @@ class Application:
         self.answers[path] = Answer(f"<Response>{verbs}</Response>", **options)
 
     def paths(self) -> list[str]:
-        return [urlsplit(hit.url).path for hit in self.hits]
+        return [hit.path for hit in self.hits]
 
     def open_gates(self) -> None:
         for answer in self.answers.values():
-            if answer.gate is not None:
-                answer.gate.set()
+            for one in answer if isinstance(answer, list) else [answer]:
+                if one.gate is not None:
+                    one.gate.set()
 
     def reset(self) -> None:
         self.open_gates()

@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("domain")]
 def test_a_phone_hears_play_and_say(
     server: Server, app: Application, tmp_path: Path, transport: str, codec: str
 ) -> None:
-    app.document("/voice", "<Play>/tone.wav</Play><Say>Hello, dear phone.</Say>")
-    app.answers["/tone.wav"] = Answer(tone(800.0), "audio/wav")
+    app.document("/voice", "<Play>/tone-800.wav</Play><Say>Hello, dear phone.</Say>")
+    app.answers["/tone-800.wav"] = Answer(tone(800.0), "audio/wav")
     with contextlib.closing(Baresip(server, tmp_path, transport=transport, codec=codec)) as phone:
         phone.wait_until_over()
     assert "407 Proxy Authentication Required" in phone.output

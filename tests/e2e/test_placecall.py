@@ -28,8 +28,8 @@ def place(server: Server, *options: str, user: str = USER, password: str = PASSW
 def test_say_and_play_are_heard_and_logged(
     server: Server, app: Application, domain: dict[str, Any], tmp_path: Path, transport: str
 ) -> None:
-    app.document("/voice", "<Play>/tone.wav</Play><Say>Hello from the other side.</Say>")
-    app.answers["/tone.wav"] = Answer(tone(1000.0), "audio/wav")
+    app.document("/voice", "<Play>/tone-1000.wav</Play><Say>Hello from the other side.</Say>")
+    app.answers["/tone-1000.wav"] = Answer(tone(1000.0), "audio/wav")
     wav = tmp_path / "heard.wav"
     result = place(server, "--wav", str(wav), "--header", "X-Account: 42", transport=transport)
     assert result.returncode == 0, result.stdout

@@ -54,8 +54,8 @@ def unacknowledged(
 def test_authenticated_call_with_headers_and_sound(
     unacknowledged: Sipp, server: Server, app: Application, tmp_path: Path, transport: str
 ) -> None:
-    app.document("/voice", "<Play>/tone.wav</Play>")
-    app.answers["/tone.wav"] = Answer(tone(700.0), "audio/wav")
+    app.document("/voice", "<Play>/tone-700.wav</Play>")
+    app.answers["/tone-700.wav"] = Answer(tone(700.0), "audio/wav")
     with RtpReceiver() as receiver:
         result = run(
             server, tmp_path, "authenticated", domain=DOMAIN, transport=transport,
@@ -95,8 +95,8 @@ def test_wrong_password(server: Server, app: Application, tmp_path: Path) -> Non
 
 
 def test_late_offer(server: Server, app: Application, tmp_path: Path) -> None:
-    app.document("/voice", "<Play>/tone.wav</Play>")
-    app.answers["/tone.wav"] = Answer(tone(500.0), "audio/wav")
+    app.document("/voice", "<Play>/tone-500.wav</Play>")
+    app.answers["/tone-500.wav"] = Answer(tone(500.0), "audio/wav")
     with RtpReceiver() as receiver:
         result = run(server, tmp_path, "late_offer", rtp_port=receiver.port)
     assert loudest(sounding(receiver.samples())) == pytest.approx(500, abs=5)
@@ -106,8 +106,8 @@ def test_late_offer(server: Server, app: Application, tmp_path: Path) -> None:
 def test_hold_stops_the_sound_and_resume_brings_it_back(
     server: Server, app: Application, tmp_path: Path
 ) -> None:
-    app.document("/voice", "<Play>/long.wav</Play>")
-    app.answers["/long.wav"] = Answer(tone(500.0, 10), "audio/wav")
+    app.document("/voice", "<Play>/tone-500-10.wav</Play>")
+    app.answers["/tone-500-10.wav"] = Answer(tone(500.0, 10), "audio/wav")
     with RtpReceiver() as receiver:
         result = run(server, tmp_path, "hold", rtp_port=receiver.port)
         # 0.3 s before and 0.5 s after a hold of 1.0 s, 50 packets a second
@@ -181,8 +181,8 @@ def test_cancel_that_crosses_the_answer(server: Server, app: Application, tmp_pa
 
 
 def test_caller_hangs_up_in_mid_play(server: Server, app: Application, tmp_path: Path) -> None:
-    app.document("/voice", "<Play>/long.wav</Play><Redirect>/never</Redirect>")
-    app.answers["/long.wav"] = Answer(tone(500.0, 10), "audio/wav")
+    app.document("/voice", "<Play>/tone-500-10.wav</Play><Redirect>/never</Redirect>")
+    app.answers["/tone-500-10.wav"] = Answer(tone(500.0, 10), "audio/wav")
     with RtpReceiver() as receiver:
         result = run(server, tmp_path, "hangup", rtp_port=receiver.port)
         assert 10 <= receiver.count <= 40
@@ -261,8 +261,8 @@ def test_requests_outside_of_calls(
 
 
 def test_ipv6(server: Server, app: Application, tmp_path: Path) -> None:
-    app.document("/voice", "<Play>/tone.wav</Play>")
-    app.answers["/tone.wav"] = Answer(tone(500.0), "audio/wav")
+    app.document("/voice", "<Play>/tone-500.wav</Play>")
+    app.answers["/tone-500.wav"] = Answer(tone(500.0), "audio/wav")
     with RtpReceiver("::1") as receiver:
         result = run(server, tmp_path, "plain", host="::1", rtp_port=receiver.port)
     assert loudest(sounding(receiver.samples())) == pytest.approx(500, abs=5)
@@ -282,8 +282,8 @@ def test_compact_headers(server: Server, app: Application, tmp_path: Path) -> No
 def test_twenty_calls_at_once(
     server: Server, app: Application, tmp_path: Path, transport: str
 ) -> None:
-    app.document("/voice", "<Play>/tone.wav</Play>")
-    app.answers["/tone.wav"] = Answer(tone(500.0, 0.5), "audio/wav")
+    app.document("/voice", "<Play>/tone-500-0.5.wav</Play>")
+    app.answers["/tone-500-0.5.wav"] = Answer(tone(500.0, 0.5), "audio/wav")
     calls = Sipp(server, tmp_path, "authenticated", domain=DOMAIN, calls=20, transport=transport)
     result = calls.result()
     assert result.code == 0, result.errors

@@ -33,7 +33,12 @@ class LiveDocuments:
         if session.over.done() and not request.parting:
             raise CallEnded
         session.event(
-            "webhook", {"url": request.url, "method": request.method, "reason": request.why}
+            "webhook",
+            {
+                "url": without_passwords(request.url),
+                "method": request.method,
+                "reason": request.why,
+            },
         )
         status = session.status
         if session.over.done():

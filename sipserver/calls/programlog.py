@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sipserver.calls.session import CallSession
+from twimlrunner.twiml.redact import without_passwords
 
 
 class SessionProgramLog:
@@ -14,7 +15,8 @@ class SessionProgramLog:
         self._session = session
 
     def document_started(self, url: str, verbs: Sequence[str], text: str) -> None:
-        self._session.event("document", {"url": url, "verbs": list(verbs), "body": text})
+        shown = without_passwords(url)
+        self._session.event("document", {"url": shown, "verbs": list(verbs), "body": text})
 
     def verb_started(self, index: int, verb: str, line: int, summary: str) -> None:
         shown = f"{verb} {summary}".rstrip()
@@ -26,4 +28,4 @@ class SessionProgramLog:
         self._session.event("verb-ended", {"index": index, "verb": verb, "outcome": outcome})
 
     def notify(self, code: int, level: str, message: str, url: str = "") -> None:
-        self._session.notify(code, level, message, url)
+        self._session.notify(code, level, message, without_passwords(url))

@@ -11,6 +11,8 @@ from twimlrunner.twiml.redact import without_passwords
         ('<Sip username="u" password="p&amp;w">x</Sip>', '<Sip username="u" password="…">x</Sip>'),
         ("<Sip password='secret'>x</Sip>", '<Sip password="…">x</Sip>'),
         ("<Sip PASSWORD = secret>x", '<Sip PASSWORD = "…">x'),
+        ("<Redirect>http://u:p%40w@h/x?a=b:c@d", "<Redirect>http://u:…@h/x?a=b:c@d"),
+        ("https://u@h:8080/a:b@c", "https://u@h:8080/a:b@c"),
         ("<Say>your password is unknown</Say>", "<Say>your password is unknown</Say>"),
     ],
 )

@@ -19,6 +19,7 @@ from urllib.parse import urldefrag
 import httpx
 
 from sipdomains.contracts import FetchDocument, FetchReply, WebhookAttempt
+from twimlrunner.twiml.redact import without_passwords
 from twimlrunner.webhooks import cookies, httpauth, policy
 from twimlrunner.webhooks.config import WebhookConfig
 from twimlrunner.webhooks.connection import HttpFailure
@@ -259,7 +260,9 @@ class _Fetch:
                 )
                 if response is not None
                 else [],
-                response_body=_text(response.content[:stored]) if response is not None else "",
+                response_body=without_passwords(_text(response.content[:stored]))
+                if response is not None
+                else "",
                 remote_address=attempt.timings.remote,
                 error_code=code,
                 error_message=message,

@@ -44,7 +44,9 @@ class SipServerConfig:
     egress_allow_loopback: bool
     egress_allow_networks: tuple[str, ...]
     egress_deny_networks: tuple[str, ...]
-    nonce_seconds: float = 60.0
+    egress_ports: tuple[int, ...]
+    ca_file: str
+    webhook_total_seconds: float
     drain_seconds: float = 30.0
 
     @classmethod
@@ -71,10 +73,12 @@ class SipServerConfig:
             max_calls=settings.MAX_CONCURRENT_CALLS,
             rtp_silence_seconds=settings.RTP_SILENCE_SECONDS,
             audio_cache=Path(settings.AUDIO_CACHE),
-            egress_allow_private=settings.EGRESS_ALLOW_PRIVATE,
             egress_allow_loopback=settings.EGRESS_ALLOW_LOOPBACK,
             egress_allow_networks=tuple(settings.EGRESS_ALLOW_NETWORKS),
             egress_deny_networks=tuple(settings.EGRESS_DENY_NETWORKS),
+            egress_ports=tuple(settings.EGRESS_PORTS),
+            ca_file=settings.WEBHOOK_CA_FILE,
+            webhook_total_seconds=settings.WEBHOOK_TOTAL_TIMEOUT,
         )
 
 

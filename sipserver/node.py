@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,7 +81,9 @@ class Node:
         self._database = DatabasePool()
         self._directory = CachedDirectory(self._database)
         self._log = CallLogWriter(loop)
-        self._gateway = CeleryWebhookGateway(self.boot_id, bus, publish)
+        self._gateway = CeleryWebhookGateway(
+            self.boot_id, bus, publish, total_seconds=config.webhook_total_seconds
+        )
         self._inbox = NodeBus(
             bus,
             self.boot_id,
@@ -116,7 +119,10 @@ class Node:
 
     async def start(self) -> None:
         """Raises OSError when an address cannot be bound, DatabaseError without a database."""
-        contact = ", ".join(f"{t}:{h}:{p}" for t, h, p in self._config.listen)
+        # A node that starts at the same place is taken for the successor of the one before it, so
+        # the machine belongs to the name: many listen on 0.0.0.0:5060.
+        where = ",".join(f"{t}:{h}:{p}" for t, h, p in self._config.listen)
+        contact = f"{socket.gethostname()} {where}"[:255]
         await self._database.run(lambda: node_service.register(self.boot_id, contact, now()))
         self._log.start()
         await self._media.start()
@@ -124,7 +130,11 @@ class Node:
         await self._inbox.start()
         await self._directory.poll()
         for listen in self._config.listen:
-            await self._endpoint.listen(*listen)
+            try:
+                await self._endpoint.listen(*listen)
+            except OSError as error:
+                shown = f"{listen.transport}:{listen.host}:{listen.port}"
+                raise OSError(f"{shown}: {error.strerror or error}") from error
         self._tasks = [
             asyncio.create_task(self._directory.poll_forever(), name="directory-poll"),
             asyncio.create_task(self._beat(), name="heartbeat"),
@@ -230,6 +240,8 @@ def _prompt_config(config: SipServerConfig) -> PromptConfig:
         folder=str(config.audio_cache),
         allow_private=config.egress_allow_private,
         allow_loopback=config.egress_allow_loopback,
+        ports=config.egress_ports,
+        ca_file=config.ca_file,
         allow_networks=config.egress_allow_networks,
         deny_networks=config.egress_deny_networks,
     )

@@ -73,7 +73,8 @@ def bootstrap_demo() -> Demo:
 
 def generated_password() -> str:
     """A random password that satisfies the rules for credentials."""
-    return f"{secrets.token_urlsafe(12)}-Aa{secrets.randbelow(10)}"
+    # Not token first: it may begin with a dash, which a command line takes for an option.
+    return f"Aa{secrets.randbelow(10)}-{secrets.token_urlsafe(12)}"
 
 
 def _demo_password(home: Path) -> str:

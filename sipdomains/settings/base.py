@@ -179,7 +179,7 @@ SIP_USER_AGENT = _env.text("SIP_USER_AGENT", "sipdomains")
 # --- media --------------------------------------------------------------------------------------
 
 RTP_PORT_RANGE = _env.text("RTP_PORT_RANGE", "20000-29999")
-RTP_BIND = _env.text("RTP_BIND")  # empty: the address on which the call came in
+RTP_BIND = _env.text("RTP_BIND")  # empty: every address
 AUDIO_CACHE = SIPDOMAINS_HOME / "audio"
 
 MEDIA_WORKERS = _env.integer("MEDIA_WORKERS", max(1, (os.cpu_count() or 2) - 1), minimum=1)
@@ -192,7 +192,7 @@ EGRESS_ALLOW_PRIVATE = _env.boolean("EGRESS_ALLOW_PRIVATE", True)
 EGRESS_ALLOW_LOOPBACK = _env.boolean("EGRESS_ALLOW_LOOPBACK", True)
 EGRESS_ALLOW_NETWORKS = _env.items("EGRESS_ALLOW_NETWORKS")
 EGRESS_DENY_NETWORKS = _env.items("EGRESS_DENY_NETWORKS")
-EGRESS_PORTS = _env.items("EGRESS_PORTS")  # empty: any
+EGRESS_PORTS = _env.ports("EGRESS_PORTS")  # empty: any
 WEBHOOK_CONNECT_TIMEOUT = _env.seconds("WEBHOOK_CONNECT_TIMEOUT", 5.0)
 WEBHOOK_READ_TIMEOUT = _env.seconds("WEBHOOK_READ_TIMEOUT", 15.0)
 WEBHOOK_TOTAL_TIMEOUT = _env.seconds("WEBHOOK_TOTAL_TIMEOUT", 15.0)

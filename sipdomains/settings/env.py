@@ -78,6 +78,14 @@ class Env:
             return list(default or [])
         return [item for part in value.split(",") if (item := part.strip())]
 
+    def ports(self, name: str) -> list[int]:
+        """Comma separated port numbers; empty when not set."""
+        items = self.items(name)
+        wrong = [item for item in items if not item.isdecimal() or not 0 < int(item) <= 65535]
+        if wrong:
+            raise EnvError(f"{name}: {wrong[0]!r} is not a port number")
+        return [int(item) for item in items]
+
     def secret(self, name: str, default: str = "") -> str:
         """The value of ``name``, or else what stands in the file that ``name_FILE`` names."""
         value = self.text(name)

@@ -62,7 +62,8 @@ class CallLogWriter:
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        await self._loop.run_in_executor(None, self._thread.join, timeout)
+        if self._thread.ident is not None:
+            await self._loop.run_in_executor(None, self._thread.join, timeout)
 
     # --- CallLog ----------------------------------------------------------------------------
 

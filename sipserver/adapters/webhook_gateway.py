@@ -27,7 +27,7 @@ PublishBatch = Callable[[list[dict[str, Any]], float], None]
 
 MAX_BATCH = 25  # per task, so that several worker processes share a burst
 MAX_PENDING = 5000
-PUBLISH_INTERVAL = 0.002  # a task costs a worker more than the fetches in it (bench/webhooks.md)
+PUBLISH_INTERVAL = 0.002  # a task costs a worker more than the fetches in it (docs/bench.md)
 TOTAL_SECONDS = 15.0  # webhooks.md section 1
 MARGIN_SECONDS = 2.0  # for the way through queue and inbox
 

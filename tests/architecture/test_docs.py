@@ -14,7 +14,7 @@ SETTINGS = ROOT / "sipdomains" / "settings" / "base.py"
 # Read before the settings' own reader exists: it names the file of the others.
 BEFORE_SETTINGS = {"SIPDOMAINS_ENV_FILE"}
 # The example cannot name the file it stands in, and leaves collectstatic to the documents.
-NOT_IN_EXAMPLE = BEFORE_SETTINGS | {"STATIC_ROOT"}
+NOT_IN_EXAMPLE = BEFORE_SETTINGS
 _SECRET_READERS = {"secret", "secrets"}
 
 DOCUMENTS = sorted(

@@ -89,6 +89,7 @@ class Downloader:
             allow_loopback=config.allow_loopback,
             allow=config.allow_networks,
             deny=config.deny_networks,
+            ports=config.ports,
         )
         self._tls = TlsContexts(config.ca_file)
         self._pools: dict[bool, httpcore.AsyncConnectionPool] = {}

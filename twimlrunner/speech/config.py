@@ -48,6 +48,7 @@ class PromptConfig:
     allow_loopback: bool = True
     allow_networks: tuple[str, ...] = ()
     deny_networks: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
     ca_file: str = ""
     site_engines: Mapping[str, SiteEngine] = field(default_factory=dict)
     environment: tuple[str, ...] = ()
@@ -60,7 +61,7 @@ class PromptConfig:
     def from_json(cls, data: Mapping[str, Any]) -> PromptConfig:
         """Raises TypeError for unknown or missing fields."""
         values = dict(data)
-        for name in ("allow_networks", "deny_networks", "environment"):
+        for name in ("allow_networks", "deny_networks", "ports", "environment"):
             values[name] = tuple(values.get(name, ()))
         engines = values.get("site_engines", {})
         values["site_engines"] = {name: SiteEngine(**engine) for name, engine in engines.items()}

@@ -47,6 +47,7 @@ class SipServerConfig:
     egress_ports: tuple[int, ...]
     ca_file: str
     webhook_total_seconds: float
+    nonce_seconds: float = 60.0
     drain_seconds: float = 30.0
 
     @classmethod
@@ -73,6 +74,7 @@ class SipServerConfig:
             max_calls=settings.MAX_CONCURRENT_CALLS,
             rtp_silence_seconds=settings.RTP_SILENCE_SECONDS,
             audio_cache=Path(settings.AUDIO_CACHE),
+            egress_allow_private=settings.EGRESS_ALLOW_PRIVATE,
             egress_allow_loopback=settings.EGRESS_ALLOW_LOOPBACK,
             egress_allow_networks=tuple(settings.EGRESS_ALLOW_NETWORKS),
             egress_deny_networks=tuple(settings.EGRESS_DENY_NETWORKS),

@@ -55,9 +55,10 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> 
 
 
 class Server:
-    """``runsipserver --embedded`` with a data folder and ports of its own."""
+    """``runsipserver`` with a data folder and ports of its own; ``embedded`` as ``make run``."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, *, embedded: bool = True, **environment: str) -> None:
+        self._options = ["--embedded"] if embedded else ["--drain", "0"]
         self.home = home
         self.sip_port = free_port()
         self.web_port = free_port()
@@ -90,7 +91,7 @@ class Server:
         with self.output.open("ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runsipserver", "--embedded"],
+                [sys.executable, "manage.py", "runsipserver", *self._options],
                 cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
@@ -105,7 +106,8 @@ class Server:
 
     def stop(self) -> int:
         """As Ctrl-C would; returns the exit code."""
-        assert self.process is not None
+        if self.process is None:
+            return 0
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 

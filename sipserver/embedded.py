@@ -49,7 +49,8 @@ class EmbeddedServices:
             return
         self._say("")
         for transport, host, port in listening:
-            shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+            shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+            shown = f"[{shown}]" if ":" in shown else shown
             self._say(f"  dial      sip:demo@{shown}:{port};transport={transport}")
         self._say(f"  user      {demo.username}   password  {demo.password}")
         self._say(f"  call log  http://{settings.WEB_LISTEN}/calls/")

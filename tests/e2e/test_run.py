@@ -1,0 +1,69 @@
+"""What ``make run`` starts and prints."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import Server
+from tests.e2e.sound import is_speech, read_wav, sounding
+
+pytestmark = pytest.mark.e2e
+
+
+def printed(server: Server, name: str) -> list[str]:
+    """What stood after that word, over all starts."""
+    return re.findall(rf"^ +{name} +(.+)$", server.output.read_text(), re.MULTILINE)
+
+
+def dial_demo(server: Server, wav: Path, where: str, *options: str) -> str:
+    """Call as the printed lines say; what placecall printed."""
+    user, password = re.split(r" +password +", printed(server, "user")[0])
+    target = next(line for line in printed(server, "dial") if line.endswith(where))
+    result = server.manage(
+        "placecall", target, "--username", user, "--password", password, "--hangup", "4",
+        "--wav", str(wav), *options, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    rate, heard = read_wav(wav)
+    assert is_speech(sounding(heard), rate)
+    return result.stdout
+
+
+def test_second_start_reuses_the_home_and_several_run_side_by_side(
+    server: Server, own_server: Server, tmp_path: Path
+) -> None:
+    assert len(printed(server, "dial")) == 4  # of the server that runs beside
+    own_server.start()
+    dial_demo(own_server, tmp_path / "first.wav", "transport=udp")
+    row = own_server.call()
+    assert (row["cause"], row["sip_status"]) == ("caller-hangup", 200)
+    [log] = printed(own_server, "call log")
+    with urllib.request.urlopen(log.strip()) as page:  # the login page
+        assert page.status == 200
+        assert b"<form" in page.read()
+    text = own_server.output.read_text()
+    assert text.count("(shown once)") == 1
+    assert text.rstrip().splitlines().count("ready") == 1
+    assert own_server.stop() == 0
+
+    own_server.environment["SIP_DIGEST_ALGORITHMS"] = "SHA-256"
+    own_server.start()
+    text = own_server.output.read_text()
+    assert text.count("(shown once)") == 1
+    users = [line for line in printed(own_server, "user") if "password" in line]
+    demo = [line for line in users if "(shown once)" not in line]
+    assert len(demo) == 2
+    assert demo[0] == demo[1]
+    assert len(own_server.rows("SELECT sid FROM sipdomains_call")) == 1
+    ladder = dial_demo(
+        own_server, tmp_path / "second.wav", f"[::1]:{own_server.sip_port};transport=tcp", "--full"
+    )
+    for name in ("Proxy-Authenticate", "Proxy-Authorization"):
+        assert "algorithm=SHA-256" in next(re.finditer(rf"^{name}: .*$", ladder, re.MULTILINE))[0]
+    assert len(own_server.rows("SELECT sid FROM sipdomains_call")) == 2
+    assert own_server.stop() == 0
+    assert "Traceback" not in own_server.output.read_text()

@@ -15,7 +15,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server"))
     running.start()
     yield running
-    assert running.stop() == 0, running.output.read_text()
+    running.stop_in_order()
 
 
 @pytest.fixture(scope="session")

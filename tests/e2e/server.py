@@ -111,6 +111,12 @@ class Server:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 
+    def stop_in_order(self) -> None:
+        """Stop; fails when that, or anything since the start, went wrong inside."""
+        code, output = self.stop(), self.output.read_text()
+        assert code == 0, output
+        assert "Traceback" not in output, output
+
     def kill(self) -> None:
         """kill -9 of the node process only; its children must notice by themselves."""
         assert self.process is not None

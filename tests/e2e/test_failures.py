@@ -27,7 +27,7 @@ def robust_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("robust"))
     running.start()
     yield running
-    assert running.stop() == 0, running.output.read_text()
+    running.stop_in_order()
 
 
 def domain(server: Server, app: Application) -> None:
@@ -62,7 +62,7 @@ def test_node_killed(own_server: Server, app: Application, tmp_path: Path) -> No
     app.document("/voice", "<Say>Back again.</Say>")
     result = run(server, tmp_path, "plain")
     assert server.call(result.call_id)["cause"] == "document-ended"
-    assert server.stop() == 0
+    server.stop_in_order()
 
 
 def test_media_worker_killed(robust_server: Server, app: Application, tmp_path: Path) -> None:

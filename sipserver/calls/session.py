@@ -34,6 +34,8 @@ from twimlrunner.engine.interrupts import Interrupt, Over
 from twimlrunner.engine.scopes import InterruptSignal
 from twimlrunner.webhooks.request import CallFacts, header_parameters
 
+ADOPTED_MESSAGES = 20
+
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
@@ -162,8 +164,9 @@ class CallSession:
         return [fact for fact in self._early if isinstance(fact, EarlyFact) and fact.kind == "sip"]
 
     def adopt(self, facts: Sequence[EarlyFact]) -> None:
-        """Messages of the challenged INVITE before this one belong to this call's ladder."""
-        self._early[:0] = facts
+        """Messages of the challenged INVITE before this one belong to this call's ladder. Only the
+        last ones: a peer may go on and on without ever answering its challenges."""
+        self._early[:0] = facts[-ADOPTED_MESSAGES:]
 
     def _tell(self, fact: EarlyFact) -> None:
         self._sequence += 1

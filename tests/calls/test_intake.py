@@ -246,3 +246,17 @@ async def test_refused_calls_of_one_source_do_not_flood_the_log() -> None:
     rows = [step for step in world.ladder if step.startswith("closed")]
     assert len(rows) == 20
     assert world.manager.refusals.suppressed == 20
+
+
+async def test_a_phone_that_never_answers_its_challenges_keeps_few_messages() -> None:
+    world = World(CREDENTIALS)
+    for usage in range(1, 60):
+        invite = incoming(usage=usage)
+        text = b"INVITE sip:%d SIP/2.0\r\n\r\n" % usage
+        world.events(invite, MessageTraced(usage, False, text, invite.flow))
+        await world.until(lambda: world.ladder.count("407") == usage)  # noqa: B023 - awaited here
+    [(_, session)] = world.manager._challenges.values()
+    kept = session.early_messages()
+    assert len(kept) <= 21
+    assert kept[-1].data["summary"] == "INVITE"
+    assert "sip:59" in kept[-1].data["text"]

@@ -20,9 +20,10 @@ FIRST_MESSAGE_SECONDS = 30.0
 class TcpConnection(asyncio.Protocol):
     """One stream. Reports messages and its end; a peer that cannot be framed is cut off."""
 
-    def __init__(self, hub: TcpHub, connection: int) -> None:
+    def __init__(self, hub: TcpHub, connection: int, *, ours: bool) -> None:
         self._hub = hub
         self._id = connection
+        self.ours = ours  # we opened it
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -45,10 +46,12 @@ class TcpConnection(asyncio.Protocol):
         flow, transport = self.flow, self._transport
         if flow is None or transport is None:
             return
+        pings = 0
         try:
-            for item in self._framer.feed(data):
+            items = self._framer.feed(data)
+            for item in items:
                 if isinstance(item, KeepAlive):
-                    transport.write(PONG)
+                    pings += 1
                 else:
                     self._hub.on_message(item, flow)
             if self._framer.failed:
@@ -58,7 +61,10 @@ class TcpConnection(asyncio.Protocol):
             self._hub.on_batch_end()
             transport.close()  # after what is still to be written
             return
-        self._idle_after(IDLE_SECONDS)
+        if pings:
+            self.send(PONG * pings)
+        if items:  # the beginning of a message alone keeps nothing open
+            self._idle_after(IDLE_SECONDS)
         self._hub.on_batch_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,15 +123,16 @@ class TcpHub:
         """Raises OSError or TimeoutError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout):
-            _, protocol = await loop.create_connection(self._factory, host, port)
+            _, protocol = await loop.create_connection(lambda: self._factory(ours=True), host, port)
         if protocol.flow is None or protocol.flow.connection not in self._connections:
             raise ConnectionError("connection refused by our own limits")
         return protocol.flow
 
     def find(self, remote: tuple[str, int]) -> Flow | None:
-        """A live connection to that address, for reuse."""
+        """A live connection to that address, for reuse. Only one that we opened: whoever comes
+        from that port need not be the one who listens there (RFC 5923 section 9)."""
         for connection in self._connections.values():
-            if connection.flow is not None and connection.flow.remote == remote:
+            if connection.ours and connection.flow is not None and connection.flow.remote == remote:
                 return connection.flow
         return None
 
@@ -142,8 +149,8 @@ class TcpHub:
         for connection in list(self._connections.values()):
             connection.abort()
 
-    def _factory(self) -> TcpConnection:
-        connection = TcpConnection(self, self._next_id)
+    def _factory(self, *, ours: bool = False) -> TcpConnection:
+        connection = TcpConnection(self, self._next_id, ours=ours)
         self._next_id += 1
         return connection
 

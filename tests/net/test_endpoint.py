@@ -191,6 +191,73 @@ async def test_connections_of_one_address_are_limited(monkeypatch: pytest.Monkey
     side.endpoint.close()
 
 
+class DeafTransport(asyncio.Transport):
+    """A peer that sends and never reads."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 5060), "peername": ("192.0.2.1", 40000)})
+        self.buffered = 0
+        self.aborted = False
+
+    def write(self, data: object) -> None:
+        self.buffered += len(data)  # type: ignore[arg-type]
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_pings_of_a_peer_that_never_reads_do_not_pile_up_answers() -> None:
+    hub = Side("a").endpoint._tcp
+    connection = hub._factory()
+    transport = DeafTransport()
+    connection.connection_made(transport)
+    for _ in range(100):
+        connection.data_received(b"\r\n\r\n" * 16_384)
+    assert transport.aborted
+    assert transport.buffered < 2 * tcp.MAX_WRITE_BACKLOG
+    connection.connection_lost(None)
+
+
+async def test_a_peer_that_only_begins_a_message_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp, "FIRST_MESSAGE_SECONDS", 0.1)
+    side = Side("a")
+    _, host, port = await side.endpoint.listen("tcp", "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"O")
+    async with asyncio.timeout(5):
+        try:
+            assert await reader.read() == b""
+        except ConnectionResetError:
+            pass
+    writer.close()
+    side.endpoint.close()
+
+
+async def test_a_connection_that_a_peer_opened_is_not_taken_for_its_listening_port() -> None:
+    side, other = Side("a"), Side("b")
+    _, host, port = await side.endpoint.listen("tcp", "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(host, port)
+    hub = side.endpoint._tcp
+    async with asyncio.timeout(5):
+        while not hub._connections:
+            await asyncio.sleep(0.002)
+    assert hub.find(writer.get_extra_info("sockname")) is None
+    _, *remote = await other.endpoint.listen("tcp", "127.0.0.1", 0)
+    flow = await side.endpoint.flow_to("tcp", *remote)
+    assert hub.find((remote[0], remote[1])) == flow
+    writer.close()
+    side.endpoint.close()
+    other.endpoint.close()
+
+
 async def test_unreachable_target_fails_the_request_at_once() -> None:
     side = Side("a")
     await side.endpoint.listen("udp", "127.0.0.1", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -41,6 +42,13 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def call_id_of(ladder: str) -> str:
+    """The Call-ID of the first SIP message in a phone's output."""
+    found = re.search(r"^Call-ID: *(\S+)", ladder, re.MULTILINE)
+    assert found is not None, ladder
+    return found[1]
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -163,14 +171,12 @@ class Server:
         finally:
             connection.close()
 
-    def call(self, sip_call_id: str = "", *, seconds: float = 15.0) -> dict[str, Any]:
-        """The newest call (of that Call-ID) once its row is final."""
-        where = "WHERE sip_call_id = ?" if sip_call_id else ""
-        values = (sip_call_id,) if sip_call_id else ()
-        query = f"SELECT * FROM sipdomains_call {where} ORDER BY started_at DESC LIMIT 1"
+    def call(self, sip_call_id: str, *, seconds: float = 15.0) -> dict[str, Any]:
+        """The newest call of that Call-ID once its row is final."""
+        query = "SELECT * FROM sipdomains_call WHERE sip_call_id = ? ORDER BY started_at DESC"
 
         def final() -> dict[str, Any] | None:
-            rows = self.rows(query, *values)
+            rows = self.rows(query, sip_call_id)
             return rows[0] if rows and rows[0]["ended_at"] else None
 
         return dict(wait_for("final call row", final, seconds))

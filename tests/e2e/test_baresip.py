@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.baresip import Baresip
-from tests.e2e.server import Answer, Application, Server
+from tests.e2e.server import Answer, Application, Server, call_id_of
 from tests.e2e.sound import SILENCE, is_speech, loudest, read_wav, tone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("domain")]
@@ -37,7 +37,7 @@ def test_a_phone_hears_play_and_say(
     )
     assert is_speech(samples[end + rate // 20 :], rate)
 
-    row = server.call()
+    row = server.call(call_id_of(phone.output))
     assert (row["status"], row["cause"], row["sip_status"]) == ("completed", "document-ended", 200)
     assert row["transport"] == transport
     assert row["user_agent"].startswith("baresip")

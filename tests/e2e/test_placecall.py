@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from twilio.request_validator import RequestValidator
 
-from tests.e2e.server import DOMAIN, PASSWORD, USER, Answer, Application, Server
+from tests.e2e.server import (
+    DOMAIN,
+    PASSWORD,
+    USER,
+    Answer,
+    Application,
+    Server,
+    call_id_of,
+)
 from tests.e2e.sound import is_speech, loudest, read_wav, tone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("domain")]
@@ -18,7 +26,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("domain")]
 def place(server: Server, *options: str, user: str = USER, password: str = PASSWORD,
           domain: str = DOMAIN, transport: str = "udp") -> Any:  # fmt: skip
     return server.manage(
-        "placecall", f"sip:100@{domain}", "--proxy",
+        "placecall", f"sip:100@{domain}", "--full", "--proxy",
         f"{transport}:127.0.0.1:{server.sip_port}", "--username", user, "--password", password,
         *options, check=False,
     )  # fmt: skip
@@ -38,7 +46,7 @@ def test_say_and_play_are_heard_and_logged(
     assert 1.5 < len(heard) / rate < 6
     assert is_speech(heard[int(1.2 * rate) :], rate)
 
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert (row["status"], row["cause"], row["sip_status"]) == ("completed", "document-ended", 200)
     assert row["transport"] == transport
     assert row["username"] == USER
@@ -87,7 +95,7 @@ def test_endings(
     assert result.returncode == (0 if sip == 200 else 1)
     assert "180 Ringing" in result.stdout
     assert ("200 OK" in result.stdout) == (sip == 200)
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert (row["status"], row["cause"], row["sip_status"]) == (status, cause, sip)
 
 
@@ -110,7 +118,7 @@ def test_refusals_say_why(
     assert result.returncode == 1
     assert f"refused: {sip}" in result.stdout
     assert f"X-Twilio-Error: {code}" in result.stdout
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert (row["status"], row["cause"], row["sip_status"]) == ("failed", cause, sip)
     assert row["reason"]
     assert server.notifications(row["sid"]) == [code]
@@ -121,7 +129,7 @@ def test_caller_hangs_up_in_mid_sentence(server: Server, app: Application) -> No
     app.document("/voice", "<Say loop='5'>This is a rather long sentence to hang up in.</Say>")
     result = place(server, "--hangup", "0.5")
     assert result.returncode == 0
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert (row["status"], row["cause"]) == ("completed", "caller-hangup")
 
 
@@ -131,7 +139,7 @@ def test_caller_gives_up_while_the_application_thinks(server: Server, app: Appli
     app.document("/voice", "<Say>too late</Say>", gate=threading.Event())
     result = place(server, "--cancel", "0.5")
     assert "487 Request Terminated" in result.stdout
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert (row["status"], row["cause"], row["sip_status"]) == ("canceled", "canceled", 487)
 
 
@@ -151,7 +159,7 @@ def test_garbage_from_the_application(
     app.answers["/voice"] = answer
     result = place(server)
     assert result.returncode == 0  # answered, the apology is heard
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert (row["status"], row["cause"]) == ("completed", "application-error")
     assert str(code) in row["reason"]
     assert code in server.notifications(row["sid"])
@@ -165,7 +173,7 @@ def test_application_that_is_not_there_with_fallback(server: Server, app: Applic
     app.document("/fallback", "<Say>We are sorry.</Say>")
     result = place(server, domain="fallback.example.net")
     assert result.returncode == 0
-    row = server.call()
+    row = server.call(call_id_of(result.stdout))
     assert row["cause"] == "document-ended"
     assert app.hits[0].values["ErrorCode"] == "11202"
     assert app.hits[0].values["ErrorUrl"] == "http://127.0.0.1:9/voice"

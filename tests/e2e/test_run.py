@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import Server
+from tests.e2e.server import Server, call_id_of
 from tests.e2e.sound import is_speech, read_wav, sounding
 
 pytestmark = pytest.mark.e2e
@@ -19,13 +19,13 @@ def printed(server: Server, name: str) -> list[str]:
     return re.findall(rf"^ +{name} +(.+)$", server.output.read_text(), re.MULTILINE)
 
 
-def dial_demo(server: Server, wav: Path, where: str, *options: str) -> str:
+def dial_demo(server: Server, wav: Path, where: str) -> str:
     """Call as the printed lines say; what placecall printed."""
     user, password = re.split(r" +password +", printed(server, "user")[0])
     target = next(line for line in printed(server, "dial") if line.endswith(where))
     result = server.manage(
         "placecall", target, "--username", user, "--password", password, "--hangup", "4",
-        "--wav", str(wav), *options, check=False,
+        "--wav", str(wav), "--full", check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     rate, heard = read_wav(wav)
@@ -38,8 +38,8 @@ def test_second_start_reuses_the_home_and_several_run_side_by_side(
 ) -> None:
     assert len(printed(server, "dial")) == 4  # of the server that runs beside
     own_server.start()
-    dial_demo(own_server, tmp_path / "first.wav", "transport=udp")
-    row = own_server.call()
+    ladder = dial_demo(own_server, tmp_path / "first.wav", "transport=udp")
+    row = own_server.call(call_id_of(ladder))
     assert (row["cause"], row["sip_status"]) == ("caller-hangup", 200)
     [log] = printed(own_server, "call log")
     with urllib.request.urlopen(log.strip()) as page:  # the login page

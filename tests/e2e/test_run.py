@@ -60,7 +60,7 @@ def test_second_start_reuses_the_home_and_several_run_side_by_side(
     assert demo[0] == demo[1]
     assert len(own_server.rows("SELECT sid FROM sipdomains_call")) == 1
     ladder = dial_demo(
-        own_server, tmp_path / "second.wav", f"[::1]:{own_server.sip_port};transport=tcp", "--full"
+        own_server, tmp_path / "second.wav", f"[::1]:{own_server.sip_port};transport=tcp"
     )
     for name in ("Proxy-Authenticate", "Proxy-Authorization"):
         assert "algorithm=SHA-256" in next(re.finditer(rf"^{name}: .*$", ladder, re.MULTILINE))[0]

@@ -218,10 +218,12 @@ class CallManager:
             hurry.cancel()
             idle.cancel()
         for entry in self._calls.values():
-            entry.session.interrupt(NodeDraining())
+            if entry.task is not None and not entry.task.done():
+                entry.session.interrupt(NodeDraining())
         if tasks:
             settings = self._env.settings
-            bound = settings.parting_seconds + settings.cleanup_seconds + 1.0
+            # The program's clean-up, then the port's.
+            bound = settings.parting_seconds + 2 * settings.cleanup_seconds + 1.0
             await asyncio.wait(tasks, timeout=bound)
 
     def hurry(self) -> None:

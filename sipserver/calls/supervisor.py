@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Protocol, assert_never
 
 from sipdomains.policy import DomainPolicy
@@ -56,6 +57,11 @@ class Office(Protocol):
 async def run_call(session: CallSession, office: Office) -> None:
     """From the INVITE to the closed row. Never raises for what the peer or the application does."""
     found = await _examine(session, office)
+    if session.over.done() and not isinstance(found, Accepted):
+        # The caller gave up meanwhile: the engine has answered 487, no other answer goes out.
+        ending = termination(interrupt_cause(session.over.result()))
+        record_refusal(session, ending, office, found.policy)
+        return
     if isinstance(found, Challenged):
         office.remember_challenge(session, found.policy)
         session.final_response_sent = True
@@ -257,8 +263,9 @@ async def _finish(session: CallSession, ending: Termination) -> None:
         if session.answered:
             if not session.dialog_over:
                 session.env.sip.bye(session.usage)
-            ending = Termination(ending.cause, ending.reason, 200)
+            ending = replace(ending, sip_status=200)
         elif not session.final_response_sent:
+            ending = replace(ending, sip_status=ending.sip_status or 480)
             _reject(session, ending)
         if session.media is not None:
             async with asyncio.timeout(session.env.settings.cleanup_seconds):
@@ -280,4 +287,4 @@ def _reject(session: CallSession, ending: Termination, retry_after: int = 0) -> 
         headers.append(("X-Twilio-Error", f"{ending.code} {text}"))
     if retry_after:
         headers.append(("Retry-After", str(retry_after)))
-    session.env.sip.reject(session.usage, ending.sip_status or 480, headers=headers)
+    session.env.sip.reject(session.usage, ending.sip_status, headers=headers)

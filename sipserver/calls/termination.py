@@ -125,7 +125,8 @@ CAUSES: dict[str, Cause] = {
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """The chosen end of one call: a cause, its text sharpened, the SIP status that was sent."""
+    """The chosen end of one call: a cause, its text sharpened, the SIP status that was sent. A call
+    that was refused has failed, even where an answered one would have completed."""
 
     cause: str
     reason: str
@@ -133,7 +134,8 @@ class Termination:
 
     @property
     def status(self) -> str:
-        return CAUSES[self.cause].status
+        status = CAUSES[self.cause].status
+        return "failed" if status == "completed" and self.sip_status >= 300 else status
 
     @property
     def code(self) -> int:

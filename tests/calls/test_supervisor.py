@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from sipdomains.contracts import CallOpened
-from sipserver.sip.events import Acknowledged, Cancelled, Ended
+from sipdomains.policy import DomainPolicy
+from sipserver.calls.trace import trace_data
+from sipserver.sip.events import Acknowledged, Cancelled, Ended, MessageTraced
 from tests.fakes.calls import POLICY, World, incoming
 
 SAY = "<Response><Say>Hello</Say></Response>"
@@ -244,12 +246,11 @@ async def test_database_down_refuses_before_ringing() -> None:
 
 
 async def test_maximum_length() -> None:
-    world = World(replace(POLICY, max_call_seconds=0))
+    world = World(replace(POLICY, max_call_seconds=0.05))  # type: ignore[arg-type]
     world.media.endless = True
-    world.document(SAY)
-    world.events(incoming())
+    await answered(world)
     await world.ended()
-    assert world.ladder[-1] == "closed completed max-duration"
+    assert world.ladder[-3:] == ["BYE", "port freed", "closed completed max-duration"]
 
 
 async def test_drain_lets_calls_end_then_ends_them() -> None:
@@ -290,3 +291,66 @@ async def test_prompt_that_cannot_be_had_goes_to_the_fallback() -> None:
     assert world.log.notified() == [11200]
     assert world.webhooks.requests[1][2]["ErrorUrl"] == "http://app.example.net/a.wav"
     assert world.ladder[-1] == "closed completed hangup-verb"
+
+
+def test_traces_keep_no_secrets() -> None:
+    """Whatever the spelling: header names and parameters are case-insensitive, values may be
+    unquoted, and a long message is cut anywhere."""
+    for line in (
+        'Proxy-Authorization: Digest username="alice", nonce="n0nce", response="5ecret"',
+        'proxy-authorization:Digest Response = "5ecret", CNONCE="5ecret"',
+        "AUTHORIZATION : digest response=5ecret,uri=x",
+        'Authorization: Digest username="alice", response="5ecret',
+        "Authorization: Basic 5ecret",
+        "Proxy-Authorization: Bearer 5ecret, x=5ecret",
+        'Authorization: Digest username="alice",\r\n response="5ecret"',
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:5ecret|2^20;inline:5ecret",
+        "a=crypto:1  AES_CM_128_HMAC_SHA1_80  inline:5ecret",
+        "A=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:5ecret",
+    ):
+        message = MessageTraced(1, False, f"INVITE sip:x SIP/2.0\r\n{line}".encode(), None)
+        text = trace_data(message)["text"]
+        assert "5ecret" not in text, line
+        assert "alice" in text or "alice" not in line
+
+
+async def test_unanswered_calls_that_we_end_are_not_completed() -> None:
+    world = World(replace(POLICY, max_call_seconds=0))
+    world.webhooks.hold.add("http://app.example.net/voice")
+    world.events(incoming())
+    await world.ended()
+    assert world.ladder[-2:] == ["480", "closed failed max-duration"]
+    assert world.log.closed.sip_status == 480
+
+
+async def test_drain_of_a_ringing_call() -> None:
+    world = World()
+    world.webhooks.hold.add("http://app.example.net/voice")
+    world.events(incoming())
+    await world.ladder_has("fetch voice")
+    await world.manager.drain(0)
+    assert world.ladder[-2:] == ["503", "closed failed node-stopped"]
+    assert world.log.closed.sip_status == 503
+
+
+async def test_drain_adds_nothing_to_calls_that_have_just_ended() -> None:
+    world = await answered(World())
+    await world.ended()
+    await world.manager.drain(0)
+    assert world.log.events("interrupt") == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "source"),
+    [
+        (POLICY, "198.51.100.7"),
+        (replace(POLICY, has_acl=False, acl_networks=(), has_credentials=True), "192.0.2.10"),
+    ],
+)
+async def test_cancel_beats_a_refusal_and_a_challenge(policy: DomainPolicy, source: str) -> None:
+    """The engine has answered 487 by then: the row must not tell of another answer."""
+    world = World(policy)
+    world.events(incoming(source=source), Cancelled(1, incoming().request))
+    await world.ended()
+    assert world.ladder == ["closed canceled canceled"]
+    assert world.log.closed.sip_status == 487

@@ -108,7 +108,7 @@ async def examine(
         policy, addressed = await _find_domain(directory, names)
         if policy is None:
             return Refused("unknown-domain", f"({request.uri_text})", source=str(source))
-        barred = _standing(policy, invite) or _limits(policy, live_calls)
+        barred = _standing(policy, invite)
         if barred:
             return Refused(*barred, policy=policy, source=str(source))
         passed = await _authenticate(request, policy, source, config, directory, clock)
@@ -124,6 +124,11 @@ async def examine(
         return Refused("protocol", str(error), policy, str(source), passed.username)
     if isinstance(offer, Refused):
         return replace(offer, source=str(source), username=passed.username)
+    # Last: strangers need not know that a domain is full, and the caller of this function counts
+    # the call in before anything else happens.
+    full = _limits(policy, live_calls)
+    if full:
+        return Refused(*full, policy=policy, source=str(source), username=passed.username)
     return Accepted(policy, addressed, str(source), passed.username, passed.access_list, offer)
 
 

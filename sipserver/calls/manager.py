@@ -159,6 +159,7 @@ class CallManager:
             await run_call(session, self)
         except Exception:
             log.exception("call %s: its function failed", session.call_sid)
+            self._env.sip.reject(session.usage, 500)  # whatever else went wrong, no silence
         finally:
             for task in entry.side_tasks:
                 task.cancel()

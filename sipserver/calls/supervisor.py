@@ -131,28 +131,26 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
     session.event("accepted", {"username": accepted.username, "acl": accepted.access_list})
     if contact_points_nowhere(session.request, accepted.source):
         session.notify(32105, "warning", "The Contact of the INVITE names the caller's localhost.")
-    if session.over.done():  # CANCEL came while we looked things up
-        session.open_late()
-        session.close(termination(interrupt_cause(session.over.result())))
-        return
-    try:
-        await session.open()
-    except LogUnavailable as error:
-        ending = termination("database-unavailable", f"({error})")
-        _reject(session, ending, retry_after=10)
-        session.open_late()
-        session.close(ending)
-        return
     sids = (policy.domain_sid, policy.account_sid)
+    # Nothing was awaited since intake looked at the limits: no other call slips in between.
     office.claim(*sids)
     ending = termination("internal-error")
+    retry_after = 0
     try:
-        ending = await _conduct(session, accepted)
+        if not session.over.done():
+            await session.open()
+            ending = await _conduct(session, accepted)
+    except LogUnavailable as error:
+        ending, retry_after = termination("database-unavailable", f"({error})"), 10
     except Exception:
         log.exception("call %s failed inside", session.call_sid)
     finally:
         office.release(*sids)
-        await _finish(session, ending)
+        if not session.opened:
+            session.open_late()
+            if session.over.done():  # CANCEL came while we looked things up, or wrote the row
+                ending = termination(interrupt_cause(session.over.result()))
+        await _finish(session, ending, retry_after)
 
 
 async def _conduct(session: CallSession, accepted: Accepted) -> Termination:
@@ -257,7 +255,7 @@ async def _apologise(session: CallSession, call: LiveCall, error: ApplicationErr
     return termination("application-error", detail)
 
 
-async def _finish(session: CallSession, ending: Termination) -> None:
+async def _finish(session: CallSession, ending: Termination, retry_after: int) -> None:
     """End the dialog first, then free the port, then close the row; each step whatever the last."""
     try:
         if session.answered:
@@ -266,7 +264,7 @@ async def _finish(session: CallSession, ending: Termination) -> None:
             ending = replace(ending, sip_status=200)
         elif not session.final_response_sent:
             ending = replace(ending, sip_status=ending.sip_status or 480)
-            _reject(session, ending)
+            _reject(session, ending, retry_after)
         if session.media is not None:
             async with asyncio.timeout(session.env.settings.cleanup_seconds):
                 session.media_stats = await session.media.close() or session.media_stats

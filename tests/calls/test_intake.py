@@ -260,3 +260,27 @@ async def test_a_phone_that_never_answers_its_challenges_keeps_few_messages() ->
     assert len(kept) <= 21
     assert kept[-1].data["summary"] == "INVITE"
     assert "sip:59" in kept[-1].data["text"]
+
+
+async def test_calls_that_come_at_once_do_not_slip_past_the_limit() -> None:
+    world = World(replace(POLICY, max_concurrent_calls=1))
+    world.webhooks.hold.add("http://app.example.net/voice")
+    world.events(*(incoming(usage=n, call_id=f"call-{n}") for n in range(1, 6)))
+    await world.until(lambda: world.ladder.count("503") == 4)
+    await world.ladder_has("fetch voice")
+    assert world.ladder.count("180") == 1
+    assert world.manager.live[POLICY.domain_sid] == 1
+
+
+async def test_a_row_that_cannot_be_written_takes_no_place() -> None:
+    world = World(replace(POLICY, max_concurrent_calls=1))
+    world.log.unavailable = True
+    await refused(world)
+    assert world.manager.live == {}
+
+
+async def test_strangers_do_not_learn_that_a_domain_is_full() -> None:
+    world = World(replace(CREDENTIALS, max_concurrent_calls=1))
+    world.manager.claim(POLICY.domain_sid)
+    await challenge(world)
+    assert world.ladder == ["407"]

@@ -3,12 +3,14 @@ the row final with a reason (sip-domain.md sections 3-5; architecture section 6)
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from sipdomains.contracts import CallOpened
 from sipdomains.policy import DomainPolicy
+from sipserver.calls.ports import LogUnavailable
 from sipserver.calls.trace import trace_data
 from sipserver.sip.events import Acknowledged, Cancelled, Ended, MessageTraced
 from tests.fakes.calls import POLICY, World, incoming
@@ -354,3 +356,37 @@ async def test_cancel_beats_a_refusal_and_a_challenge(policy: DomainPolicy, sour
     await world.ended()
     assert world.ladder == ["closed canceled canceled"]
     assert world.log.closed.sip_status == 487
+
+
+async def test_a_fault_of_ours_before_the_row_is_answered_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+
+    async def broken(record: object) -> None:
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(world.log, "open", broken)
+    world.events(incoming())
+    await world.ended()
+    assert world.ladder == ["500", "closed failed internal-error"]
+    assert "failed inside" in caplog.text
+    assert world.manager.live == {}
+
+
+async def test_cancel_while_the_row_is_written() -> None:
+    world = World()
+    world.log.unavailable = True
+    writing = asyncio.Event()
+
+    async def slow(record: object) -> None:
+        writing.set()
+        await asyncio.sleep(0.01)
+        raise LogUnavailable("too slow")
+
+    world.log.open = slow  # type: ignore[method-assign]
+    world.events(incoming())
+    await writing.wait()
+    world.events(Cancelled(1, incoming().request))
+    await world.ended()
+    assert world.ladder == ["closed canceled canceled"]

@@ -1,6 +1,8 @@
 """Settings of the test suite: nothing is read from or written to the operator's data folder."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ["SIPDOMAINS_ENV_FILE"] = os.devnull
@@ -13,6 +15,13 @@ for _name in ("SECRET_KEY_FILE", "FIELD_ENCRYPTION_KEYS_FILE", "SIP_NONCE_SECRET
     os.environ.pop(_name, None)
 
 from sipdomains.settings.base import *  # noqa: E402, F403 - the environment comes first
+from sipdomains.settings.base import DATABASES  # noqa: E402
+
+# A file, as in production: one in memory is shared by all threads with locks of its own kind, and
+# Django never closes the connections to it. Several runs may go on at the same time.
+_folder = tempfile.mkdtemp(prefix="sipdomains-tests-")
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+DATABASES["default"]["TEST"] = {"NAME": os.path.join(_folder, "test.sqlite3")}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]

@@ -70,36 +70,35 @@ class WorkerHandle(asyncio.Protocol):
 
     async def start(self) -> None:
         """Returns when the worker has said hello. Raises WorkerLost, CommandFailed or OSError."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "sipserver.media.worker",
-                    str(theirs.fileno()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    env=_environment(),
-                    start_new_session=True,  # Ctrl-C is for the node
-                )
-                ours.setblocking(False)
-                loop = asyncio.get_running_loop()
-                await loop.create_connection(lambda: self, sock=ours)
-            except OSError:
-                ours.close()
-                raise
         try:
+            await self._spawn()
             async with asyncio.timeout(_HELLO_TIMEOUT):
                 await self.call("hello", version=protocol.VERSION, config=self._config.to_json())
                 await self._ping()
         except (TimeoutError, WorkerLost, CommandFailed) as error:
             await self.stop()
             raise WorkerLost("media worker did not start") from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, OSError):
             await self.stop()
             raise
         self._pinger = asyncio.create_task(self._keep_pinging())
+
+    async def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            # First of all: from now on closing the transport closes the socket, however this ends.
+            await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "sipserver.media.worker",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the node
+            )
 
     async def stop(self) -> None:
         """Ends the worker and all that it plays, if it still lives, and reaps its process."""

@@ -132,10 +132,14 @@ class WorkerProcess:
         """One worker from its start to its end."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
-            with theirs:
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            try:
                 self._process = await self._spawn(theirs.fileno())
+            except (OSError, asyncio.CancelledError):
+                writer.close()
+                raise
+        try:
             config = self._config.to_json()
             writer.write(frames.encode({"v": frames.VERSION, "op": "hello", "config": config}))
             async with asyncio.timeout(HELLO_SECONDS):

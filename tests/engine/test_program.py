@@ -45,7 +45,7 @@ def test_any_text_is_an_absolute_http_url_or_a_failure(text):
             code = error.code
         else:
             code = 0
-            assert url.startswith(("http://", "https://"))
+            assert url.lower().startswith(("http://", "https://"))
         assert code in (0, 11100, 15004)
 
 

@@ -11,6 +11,7 @@ from sipserver.calls.ports import (
     MediaSession,
     PlayOperation,
 )
+from sipserver.calls.routing import same_ip_version
 from sipserver.calls.session import CallSession
 from sipserver.mediapool.session_proxy import NoMedia
 from sipserver.sdp.description import SdpError, SessionDescription
@@ -38,6 +39,7 @@ class LiveCall:
         self._offer = offer
         self._sdp_version = 0
         self._own_offer: bytes | None = None
+        self._connected = False
         self._parameters: MediaParameters
 
     # --- CallControl ------------------------------------------------------------------------
@@ -48,24 +50,28 @@ class LiveCall:
 
     async def ensure_answered(self) -> None:
         session = self._session
-        if session.answered:
-            if session.over.done():
-                raise CallEnded
+        if session.over.done():
+            raise CallEnded
+        if self._connected:
             return
-        try:
-            session.media = await self.unless_over(
-                session.env.media.open(self._family(), self._on_media)
-            )
-        except NoMedia as error:
-            session.notify(59913, "error", str(error))
-            session.interrupt(MediaLost("media-unavailable"))
-            raise CallEnded from error
-        self._answer(session.media)
+        if session.media is None:
+            try:
+                await self.unless_over(self._open())
+            except NoMedia as error:
+                raise self._lost("media-unavailable", error) from error
+        media = self._media
+        if not session.answered:
+            self._answer(media)
         body = await self.unless_over(_value(session.acked))
         if self._own_offer is not None:
             self._take_answer(self._own_offer, body)
-        await self._connect(session.media)
+        await self._connect(media)
+        self._connected = True
         session.event("media", {"what": "connected", "codec": self._parameters.codec})
+
+    async def _open(self) -> None:
+        # Kept in the same step as it is got: a port must not be lost to a cancellation.
+        self._session.media = await self._session.env.media.open(self._family(), self._on_media)
 
     async def play(self, clip: Clip) -> None:
         try:
@@ -94,7 +100,7 @@ class LiveCall:
         """re-INVITE or UPDATE: hold, resume, a new address or codec (RFC 3264 section 8)."""
         session = self._session
         media = session.media
-        if media is None or session.over.done():
+        if media is None or not self._connected or session.over.done():
             session.env.sip.refuse_offer(session.usage, 491)
             return
         if not body:
@@ -102,9 +108,8 @@ class LiveCall:
             session.env.sip.answer_offer(session.usage, self._own_offer)
             return
         try:
-            answer = negotiate(
-                SessionDescription.parse(body), self._capabilities, self._local(media)
-            )
+            offer = SessionDescription.parse(body)
+            answer = self._reachable(negotiate(offer, self._capabilities, self._local(media)))
         except SdpError as error:
             answer = Refusal(488, 32102, str(error))
         if isinstance(answer, Refusal):
@@ -120,7 +125,7 @@ class LiveCall:
         if media is None or offer is None or not body:
             return
         self._own_offer = None
-        answer = accept_answer(offer, body)
+        answer = self._reachable(accept_answer(offer, body))
         if isinstance(answer, Answer):
             await self._reconnect(media, answer)
         else:
@@ -137,10 +142,20 @@ class LiveCall:
     async def _connect(self, media: MediaSession) -> None:
         try:
             await self.unless_over(media.connect(self._parameters))
-        except (NoMedia, ValueError) as error:
-            self._session.notify(59914, "error", str(error))
-            self._session.interrupt(MediaLost("media-lost"))
-            raise CallEnded from error
+        except NoMedia as error:
+            raise self._lost("media-lost", error) from error
+        except ValueError as error:  # negotiation lets nothing pass that the worker refuses
+            raise self._lost("internal-error", error) from error
+
+    def _lost(self, cause: str, why: object) -> CallEnded:
+        self._session.interrupt(MediaLost(cause), f"({why})")
+        return CallEnded()
+
+    def _reachable(self, agreed: Answer | Refusal) -> Answer | Refusal:
+        host = self._session.env.sip.local_host(self._session.flow)
+        if isinstance(agreed, Answer) and not same_ip_version(agreed.remote[0], host):
+            return Refusal(488, 32102, f"{agreed.remote[0]} is of another IP version")
+        return agreed
 
     # --- answering --------------------------------------------------------------------------
 
@@ -151,9 +166,7 @@ class LiveCall:
         else:
             answer = negotiate(self._offer, self._capabilities, self._local(media))
             if isinstance(answer, Refusal):  # intake tried it; only a change of code gets here
-                session.notify(answer.code, "error", answer.reason)
-                session.interrupt(MediaLost("no-common-codec"))
-                raise CallEnded
+                raise self._lost("no-common-codec", answer.reason)
             self._parameters = _parameters(answer)
             body = answer.sdp
         session.answered_at = session.env.clock.wall()
@@ -163,11 +176,9 @@ class LiveCall:
 
     def _take_answer(self, offer: bytes, body: bytes) -> None:
         self._own_offer = None
-        answer = accept_answer(offer, body)
+        answer = self._reachable(accept_answer(offer, body))
         if isinstance(answer, Refusal):
-            self._session.notify(answer.code, "error", f"SDP answer in ACK: {answer.reason}")
-            self._session.interrupt(MediaLost("bad-sdp"))
-            raise CallEnded
+            raise self._lost("bad-sdp", f"SDP answer in ACK: {answer.reason}")
         self._parameters = _parameters(answer)
 
     def _local(self, media: MediaSession) -> LocalMedia:

@@ -17,7 +17,7 @@ from sipserver.calls.ports import (
     Directory,
     DirectoryUnavailable,
 )
-from sipserver.calls.routing import Network, domain_names, source_address
+from sipserver.calls.routing import Network, domain_names, same_ip_version, source_address
 from sipserver.sdp.description import SdpError, SessionDescription
 from sipserver.sdp.negotiate import Capabilities, LocalMedia, Refusal, negotiate
 from sipserver.sip import auth
@@ -119,7 +119,7 @@ async def examine(
     try:
         if policy.match_from_user and passed.username not in ("", _from_user(request)):
             return Refused("user-mismatch", "", policy, str(source), passed.username)
-        offer = _offer(request, policy, config.capabilities)
+        offer = _offer(request, policy, config.capabilities, local_host)
     except RemoteProtocolError as error:
         return Refused("protocol", str(error), policy, str(source), passed.username)
     if isinstance(offer, Refused):
@@ -264,7 +264,7 @@ def _from_user(request: Request) -> str:
 
 
 def _offer(
-    request: Request, policy: DomainPolicy, capabilities: Capabilities
+    request: Request, policy: DomainPolicy, capabilities: Capabilities, local_host: str
 ) -> SessionDescription | Refused | None:
     """The offer, tried against what we speak before the application is troubled."""
     body = session_description(request)
@@ -274,10 +274,12 @@ def _offer(
         offer = SessionDescription.parse(body)
     except SdpError as error:
         return Refused("bad-sdp", f"({error})", policy)
-    tried = negotiate(offer, capabilities, LocalMedia("127.0.0.1", 9, 1, 1))
+    tried = negotiate(offer, capabilities, LocalMedia(local_host, 9, 1, 1))
     if isinstance(tried, Refusal):
         cause = {32207: "srtp-refused", 32208: "srtp-required"}.get(tried.code)
         if cause is None:
             cause = "bad-sdp" if tried.status == 400 else "no-common-codec"
         return Refused(cause, f"({tried.reason})", policy)
+    if not same_ip_version(tried.remote[0], local_host):
+        return Refused("address-family", f"({tried.remote[0]})", policy)
     return offer

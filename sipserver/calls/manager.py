@@ -57,7 +57,7 @@ class _LiveEntry:
         self.side_tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_until_ended(work))
+        task = asyncio.create_task(_until_ended(self.session, work))
         self.side_tasks.add(task)
         task.add_done_callback(self.side_tasks.discard)
 
@@ -232,11 +232,15 @@ class CallManager:
         self._hurry.set()
 
 
-async def _until_ended(work: Coroutine[Any, Any, None]) -> None:
+async def _until_ended(session: CallSession, work: Coroutine[Any, Any, None]) -> None:
+    """See to an offer or answer within the call."""
     try:
         await work
     except CallEnded:
-        pass  # the offer came too late
+        pass  # it came too late
+    except Exception:
+        log.exception("call %s: an offer or answer was not handled", session.call_sid)
+        session.env.sip.refuse_offer(session.usage, 500)  # if it still waits for one
 
 
 def _dialog_key(request: Request) -> tuple[str, str]:

@@ -60,6 +60,11 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
+def same_ip_version(one: str, other: str) -> bool:
+    """Of two address literals. What the caller names in SDP must be reachable from our side."""
+    return (":" in one) == (":" in other)
+
+
 def source_address(
     request: Request, remote: str, trusted: Sequence[Network]
 ) -> IPv4Address | IPv6Address:

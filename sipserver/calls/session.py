@@ -106,6 +106,7 @@ class CallSession:
         self.request: Request = invite.request
         self.flow = invite.flow
         self.signal = InterruptSignal()
+        self.detail = ""  # of what is in signal, for the operator
         self.over: asyncio.Future[Over] = loop.create_future()
         self.acked: asyncio.Future[bytes] = loop.create_future()
         self.facts: Facts | None = None
@@ -136,10 +137,11 @@ class CallSession:
             raise RuntimeError("no facts before intake")
         return self.facts.policy
 
-    def interrupt(self, what: Interrupt) -> None:
+    def interrupt(self, what: Interrupt, detail: str = "") -> None:
         """Store it; whoever waits wakes up. Merge rules: twimlrunner.engine.interrupts."""
         if not self.signal.put(what):
             return
+        self.detail = detail
         self.event("interrupt", {"what": interrupt_cause(what)})
         if isinstance(what, Over) and not self.over.done():
             self.over.set_result(what)

@@ -197,7 +197,7 @@ async def _run_interruptibly(
             await asyncio.wait({program}, timeout=settings.cleanup_seconds)
     pending = session.signal.pending
     if pending is not None and not isinstance(pending, Redirected):
-        ending = termination(interrupt_cause(pending))
+        ending = termination(interrupt_cause(pending), session.detail)
     elif program.cancelled() or not program.done():
         ending = termination("internal-error")
     else:

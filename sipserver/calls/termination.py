@@ -79,6 +79,10 @@ CAUSES: dict[str, Cause] = {
     "no-common-codec": _refusal(
         488, 32102, "caller", "The caller offers no codec that we speak (PCMU, PCMA)."
     ),
+    "address-family": _refusal(
+        488, 32102, "caller",
+        "The SDP names an address of another IP version than the one the INVITE came by.",
+    ),
     "bad-sdp": _refusal(400, 32102, "caller", "The SDP of the INVITE cannot be read."),
     "protocol": _refusal(400, 32011, "caller", "The INVITE breaks the SIP rules."),
     "hops-exhausted": _refusal(483, 32006, "network", "Max-Forwards reached 0: a routing loop."),

@@ -131,7 +131,13 @@ async def test_redirect_loop_ends_after_ten(caller):
 
 @pytest.mark.parametrize(
     ("location", "code"),
-    [("ftp://h/x", 11100), ("http://h:99999/", 11100), ("http://169.254.169.254/x", 59902)],
+    [
+        ("ftp://h/x", 11100),
+        ("http://h:99999/", 11100),
+        ("//[", 11100),
+        ("http://[/#x", 11100),
+        ("http://169.254.169.254/x", 59902),
+    ],
 )
 async def test_redirects_elsewhere_are_judged_again(caller, location, code):
     app = Application(answer(302, b"", ("Location", location)))
@@ -267,6 +273,7 @@ async def test_refused_connection_is_tried_twice(caller):
     [
         ("http://no-such-host.invalid/", 11210),
         ("/relative", 11100),
+        ("http://[#rc=1", 11100),
         ("http://169.254.169.254/latest/meta-data", 59902),
         ("http://[::ffff:169.254.169.254]/", 59902),
     ],

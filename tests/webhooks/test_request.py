@@ -164,6 +164,8 @@ def test_credentials_are_decoded():
         "", "/x", "ftp://h/x", "http://", "http:///x", "http://h:99999/", "http://h:x/",
         "http://a b/", "http://h/\r\nX: y", "http://h/\x00", "file:///etc/passwd", "http://[::1/",
         "http://fe80::1%25eth0/", "http://[fe80::1%25eth0]/", "http://h/" + "x" * 9000,
+        "http://[#x", "http:////h/#x", "http://x[::1]/", "http://[::1]x/", "http://[v1.a]/",
+        "http://[x]:y@h/", "http://h\t/#x",
     ],
 )  # fmt: skip
 def test_unusable_urls_are_refused(text):
@@ -182,6 +184,12 @@ def test_unusable_urls_are_refused(text):
 )
 def test_references_resolve_against_the_document(base, reference, expected):
     assert resolve(base, reference) == expected
+
+
+@pytest.mark.parametrize("reference", ["//[", "http://]/", "//[x]/"])
+def test_references_that_are_none(reference):
+    with pytest.raises(InvalidUrl):
+        resolve("http://h/a", reference)
 
 
 @pytest.mark.parametrize(

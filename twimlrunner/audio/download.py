@@ -262,7 +262,7 @@ def _parse(url: str) -> WebhookUrl:
 def _absolute(base: str, location: str) -> str:
     try:
         return resolve(base, location)
-    except ValueError as error:  # of urllib, for a bracket without its pair
+    except InvalidUrl as error:
         raise PromptError(URL_INVALID, f"redirected to: {error}") from error
 
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urldefrag
 
 import httpx
 
@@ -26,7 +25,14 @@ from twimlrunner.webhooks.connection import HttpFailure
 from twimlrunner.webhooks.policy import GiveUp, Overrides
 from twimlrunner.webhooks.request import HttpRequest, build
 from twimlrunner.webhooks.transport import Timings, make_client
-from twimlrunner.webhooks.url import InvalidUrl, WebhookUrl, mask, parse_url, resolve
+from twimlrunner.webhooks.url import (
+    InvalidUrl,
+    WebhookUrl,
+    mask,
+    parse_url,
+    resolve,
+    split_fragment,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +61,7 @@ class WebhookClient:
 
         ``token`` is the account's auth token. Cancelling aborts and still records the attempt.
         """
-        url, fragment = urldefrag(request.url)
+        url, fragment = split_fragment(request.url)
         overrides = policy.parse_overrides(fragment, self.config.defaults)
         run = _Fetch(self, request, url, token, overrides)
         for problem in overrides.problems:
@@ -123,7 +129,10 @@ class _Fetch:
                     return self.failed(step.code, step.message)
                 if step is not None:
                     redirects += 1
-                    self._redirect(location, keep=step.keep)
+                    try:
+                        self._redirect(location, keep=step.keep)
+                    except InvalidUrl as error:
+                        return self.failed(policy.URL_INVALID, f"redirected to: {error}")
                     continue
                 verdict = policy.decide(tries, status, time.monotonic() - began, self._overrides)
                 detail = ""
@@ -137,7 +146,7 @@ class _Fetch:
             tries += 1
 
     def _redirect(self, location: str, *, keep: bool) -> None:
-        self._url = resolve(self._url, urldefrag(location)[0])
+        self._url = resolve(self._url, split_fragment(location)[0])
         # A GET's parameters were in the query that the server has answered with a new one.
         if not keep or self._method == "GET":
             self._method = "GET"

@@ -7,7 +7,8 @@ is computed over exactly these (webhooks.md sections 5 and 6).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
+from ipaddress import AddressValueError, IPv6Address
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import idna
 
@@ -53,9 +54,19 @@ class WebhookUrl:
         return replace(self, target=f"{self.target}{joint}{encoded}")
 
 
+def split_fragment(url: str) -> tuple[str, str]:
+    """``url`` in front of its first ``#``, and what follows it.
+
+    ``urldefrag`` also takes the URL apart and puts it together anew: it raises for a broken one,
+    and what it makes of ``http:////x`` depends on the version of Python.
+    """
+    url, _, fragment = url.partition("#")
+    return url, fragment
+
+
 def parse_url(text: str) -> WebhookUrl:
     """Raises :class:`InvalidUrl`. The fragment is left out (see policy.parse_overrides)."""
-    text = urldefrag(text.strip())[0]
+    text = split_fragment(text.strip())[0]
     if len(text) > MAX_URL:
         raise InvalidUrl(f"the URL is longer than {MAX_URL} characters")
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
@@ -70,6 +81,8 @@ def parse_url(text: str) -> WebhookUrl:
     userinfo, _, authority = parts.netloc.rpartition("@")
     username, _, password = userinfo.partition(":")
     host = _host(parts.hostname or "")
+    if "[" in parts.netloc:
+        _check_brackets(userinfo, authority, host)
     if not authority.isascii():
         authority = host if port is None else f"{host}:{port}"
     target = quote(parts.path or "/", safe=_SAFE)
@@ -99,12 +112,28 @@ def _host(host: str) -> str:
     return host
 
 
+def _check_brackets(userinfo: str, authority: str, host: str) -> None:
+    """Square brackets are for an IPv6 address and nothing else (RFC 3986 section 3.2.2). Checked
+    here, because versions of Python differ in what else they let pass: ``x[::1]``, ``[::1]x``."""
+    before, _, rest = authority.partition("[")
+    after = rest.partition("]")[2]
+    try:
+        IPv6Address(host)
+    except AddressValueError:
+        raise InvalidUrl("no IPv6 address in the square brackets") from None
+    if "[" in userinfo or before or (after and not after.startswith(":")):
+        raise InvalidUrl("square brackets where none are allowed")
+
+
 def resolve(base: str, reference: str) -> str:
     """``reference`` made absolute against ``base`` (the final URL of the document it is in).
 
-    Credentials of ``base`` are kept for references on the same host.
+    Credentials of ``base`` are kept for references on the same host. Raises :class:`InvalidUrl`.
     """
-    return urljoin(urldefrag(base)[0], reference.strip())
+    try:
+        return urljoin(split_fragment(base)[0], reference.strip())
+    except ValueError as error:
+        raise InvalidUrl(str(error)) from None
 
 
 def mask(url: str) -> str:

@@ -22,7 +22,7 @@ from sipserver.calls.ports import (
 from sipserver.calls.session import CallSettings, Environment
 from sipserver.mediapool.session_proxy import NoMedia
 from sipserver.sip import auth
-from sipserver.sip.events import Flow, IncomingInvite
+from sipserver.sip.events import Acknowledged, Flow, IncomingInvite
 from sipserver.sip.message import Request, parse_datagram
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import PromptError, SpeechIssue
@@ -59,6 +59,8 @@ OFFER = (
     "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n"
     "m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
 )
+
+SAY = "<Response><Say>Hello</Say></Response>"
 
 
 def invite_text(
@@ -387,3 +389,12 @@ class World:
 
     async def ended(self) -> None:
         await self.until(lambda: any(step.startswith("closed") for step in self.ladder))
+
+
+async def answered(world: World, document: str = SAY) -> World:
+    """A call that runs ``document`` and has our answer acknowledged."""
+    world.document(document)
+    world.events(incoming())
+    await world.ladder_has("200")
+    world.events(Acknowledged(1, b""))
+    return world

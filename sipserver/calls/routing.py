@@ -71,17 +71,18 @@ def source_address(
     """The datagram's source, or what a configured proxy says it was.
 
     Raises RemoteProtocolError when a trusted proxy sends an unreadable address: guessing there
-    would let the proxy's own address pass an access list.
+    would let the proxy's own address pass an access list. So does a second header, for one of the
+    two may be the caller's.
     """
     address = parse_address(remote)
     if address is None:
         raise RemoteProtocolError(f"source address {remote!r}")
     if not any(address in network for network in trusted):
         return address
-    stated = request.headers.get(SOURCE_HEADER)
-    if stated is None:
+    stated = request.headers.get_all(SOURCE_HEADER)
+    if not stated:
         return address
-    told = parse_address(stated.strip())
+    told = parse_address(stated[0].strip()) if len(stated) == 1 else None
     if told is None:
-        raise RemoteProtocolError(f"{SOURCE_HEADER} {stated!r} is no address")
+        raise RemoteProtocolError(f"{SOURCE_HEADER} {', '.join(stated)!r} is no address")
     return told

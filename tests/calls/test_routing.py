@@ -50,8 +50,18 @@ def test_source_address(remote: str, header: str | None, source: str) -> None:
     assert source_address(incoming(headers=headers).request, remote, PROXY) == ip_address(source)
 
 
-def test_unreadable_address_of_a_proxy_is_refused() -> None:
-    request = incoming(headers=["X-Source-IP: nonsense"]).request
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["X-Source-IP: nonsense"],
+        ["X-Source-IP: "],
+        # The caller's own beside the proxy's: nobody knows which is which.
+        ["X-Source-IP: 203.0.113.5", "X-Source-IP: 198.51.100.7"],
+        ["X-Source-IP: 203.0.113.5, 198.51.100.7"],
+    ],
+)
+def test_unreadable_address_of_a_proxy_is_refused(headers: list[str]) -> None:
+    request = incoming(headers=headers).request
     with pytest.raises(RemoteProtocolError):
         source_address(request, "10.1.1.1", PROXY)
 

@@ -38,7 +38,10 @@ class Resolver:
         now = self._loop.time()
         if cached is not None and cached[0] > now:
             return cached[1]
-        found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        try:
+            found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        except UnicodeError as error:  # a label too long or empty
+            raise OSError(f"{host!r} is no host name") from error
         addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
         if len(self._cache) >= _CACHE_LIMIT:
             self._cache.clear()

@@ -12,6 +12,7 @@ import pytest
 from sipserver.net import tcp
 from sipserver.net.commands import SipCommands
 from sipserver.net.endpoint import AddressBook, SipEndpoint
+from sipserver.net.resolver import Resolver
 from sipserver.sip.engine import EngineConfig, SipEngine
 from sipserver.sip.events import (
     Acknowledged,
@@ -305,6 +306,9 @@ async def test_lost_connection_fails_the_call_being_placed() -> None:
         (None, "0.0.0.0", "127.0.0.1", "127.0.0.1"),
         (None, "::", "::1", "::1"),
         ("203.0.113.9", "", "name.example.net", "203.0.113.9"),
+        ("203.0.113.9", "2001:db8::1", "2001:db8::2", "2001:db8::1"),
+        ("2001:db8::9", "192.0.2.1", "198.51.100.1", "192.0.2.1"),
+        ("2001:db8::9", "::", "2001:db8::2", "2001:db8::9"),
     ],
 )
 def test_the_address_a_peer_should_use(
@@ -312,3 +316,11 @@ def test_the_address_a_peer_should_use(
 ) -> None:
     flow = Flow("udp", (local, 5060), (remote, 5060))
     assert AddressBook(external).host_for(flow) == host
+
+
+async def test_names_that_cannot_be_looked_up_are_unreachable() -> None:
+    """A Contact may hold any label; what the resolver's codec thinks of it is no fault of ours."""
+    resolver = Resolver(asyncio.get_running_loop())
+    for name in ("a" * 64 + ".example.net", "a..example.net"):
+        with pytest.raises(OSError, match="name"):
+            await resolver.addresses(name)

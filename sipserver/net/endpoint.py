@@ -27,7 +27,8 @@ _ANYWHERE = "192.0.2.1"  # documentation address: only asks for the default rout
 
 
 class AddressBook:
-    """Which of our addresses a peer should use: external if configured, else the real local one."""
+    """Which of our addresses a peer should use: the external one if it is configured and of the
+    peer's IP version, else the real local one."""
 
     def __init__(self, external: str | None) -> None:
         self._external = external
@@ -38,8 +39,9 @@ class AddressBook:
         local, remote = flow.local[0], literal(flow.remote[0].partition("%")[0])
         if remote is None:
             return self._external or self._probe(_ANYWHERE)
-        if self._external and not ipaddress.ip_address(remote).is_loopback:
-            return self._external
+        external = self._external
+        if external and (":" in external) == (":" in remote) and not _is_loopback(remote):
+            return external
         if local not in _WILDCARDS:
             return local
         return self._probe(remote)
@@ -60,6 +62,10 @@ class AddressBook:
             self._probed.clear()
         self._probed[remote] = address
         return address
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
 
 
 class SipEndpoint:

@@ -48,7 +48,6 @@ class UdpListener:
         self.send_failures = 0
         self._on_datagram = on_datagram
         self._on_batch_end = on_batch_end
-        self._flows: dict[tuple[str, int], Flow] = {}
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._socket.fileno(), self._readable)

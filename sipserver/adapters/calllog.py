@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from sipdomains.contracts import LogRecord
 from sipdomains.services import calls
@@ -157,7 +157,7 @@ class CallLogWriter:
         while True:
             try:
                 calls.apply(records)
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 connections.close_all()
                 if self._stopping and attempt >= len(_RETRY_SECONDS):
                     self.lost += len(records)
@@ -167,11 +167,12 @@ class CallLogWriter:
                     log.warning("call log waits for the database: %s", error)
                 time.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
                 attempt += 1
-            except DatabaseError as error:
+            except Exception as error:  # also a fault of ours: without this thread, no calls
                 if len(records) > 1:  # find the one at fault; the others shall not suffer
                     return [failed for record in records for failed in self._write([record])]
                 self.lost += 1
-                log.error("log record refused: %s: %s", records[0].KIND, error)
+                ours = not isinstance(error, DatabaseError)
+                log.error("log record refused: %s: %r", records[0].KIND, error, exc_info=ours)
                 return [(records[0], str(error))]
             else:
                 return []

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from sipdomains.contracts import CallEventRecord, CallOpened, LogRecord
 from sipserver.adapters import calllog
@@ -120,6 +120,30 @@ async def test_a_poison_record_fails_alone(services: Services, writer: CallLogWr
     assert isinstance(results[0], LogUnavailable)
     assert results[1] is None
     assert writer.lost == 1
+
+
+async def test_a_fault_of_ours_costs_one_record_and_not_the_writer(
+    services: Services, writer: CallLogWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.errors = [KeyError("of ours"), KeyError("of ours")]
+    services.gate.clear()
+    tasks = [asyncio.create_task(writer.open(opened(number))) for number in (1, 2)]
+    await asyncio.sleep(0)
+    services.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], LogUnavailable)
+    await writer.open(opened(3))
+    assert services.batches[-1] == [opened(3)]
+    assert writer.lost == 1
+    assert "of ours" in caplog.text
+
+
+async def test_a_connection_that_was_closed_under_us_is_replaced(
+    services: Services, writer: CallLogWriter
+) -> None:
+    services.errors = [InterfaceError("connection already closed")]
+    await writer.open(opened())
+    assert services.batches == [[opened()]]
 
 
 async def test_stop_writes_what_is_queued(services: Services) -> None:

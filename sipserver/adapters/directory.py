@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 
 from sipdomains.policy import CredentialHashes, DomainPolicy
 from sipdomains.services import domains
@@ -28,6 +28,7 @@ POLL_SECONDS = 1.0
 STALE_SECONDS = 60.0
 LOOKUP_SECONDS = 3.0
 _CACHE_LIMIT = 20_000
+_LONGEST_NAME = 255  # no domain or user name is longer; strangers fill the cache too
 
 
 class CachedDirectory:
@@ -43,9 +44,13 @@ class CachedDirectory:
 
     async def domain(self, name: str) -> DomainPolicy | None:
         key = name.lower().rstrip(".")
+        if len(key) > _LONGEST_NAME:
+            return None
         return await self._cached(self._domains, key, lambda: self._load_domain(key))
 
     async def credential(self, domain_sid: str, username: str) -> CredentialHashes | None:
+        if len(username) > _LONGEST_NAME:
+            return None
         key = (domain_sid, username)
         return await self._cached(
             self._credentials, key, lambda: self._load_credential(domain_sid, username)
@@ -66,7 +71,7 @@ class CachedDirectory:
         loop = asyncio.get_running_loop()
         try:
             version = await self._pool.run(domains.config_version)
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             if loop.time() - self._verified_at > STALE_SECONDS and self._domains:
                 log.error("directory cache dropped, database down: %s", error)
                 self.changed()
@@ -83,7 +88,7 @@ class CachedDirectory:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 value = await load()
-        except (DatabaseError, TimeoutError) as error:
+        except (DatabaseFailure, TimeoutError) as error:
             raise DirectoryUnavailable(str(error) or "the database is too slow") from error
         if generation == self._generation:  # else it may already be out of date
             if len(cache) >= _CACHE_LIMIT:

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from sipdomains.models import SipDomain
 from sipdomains.services import domains
@@ -78,14 +78,15 @@ async def test_an_edit_is_seen_at_the_next_poll(directory: CachedDirectory) -> N
     assert after.voice_url == "http://127.0.0.1/other"
 
 
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
 async def test_database_down_serves_the_cache_and_refuses_the_rest(
-    directory: CachedDirectory, monkeypatch: pytest.MonkeyPatch
+    directory: CachedDirectory, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     await sync_to_async(make_domain)()
     known = await directory.domain("pbx.example.net")
 
     def down(*args: object) -> None:
-        raise OperationalError("no database")
+        raise kind("no database")
 
     monkeypatch.setattr(domains, "policy", down)
     monkeypatch.setattr(domains, "config_version", down)
@@ -93,3 +94,12 @@ async def test_database_down_serves_the_cache_and_refuses_the_rest(
     assert await directory.domain("pbx.example.net") == known
     with pytest.raises(DirectoryUnavailable):
         await directory.domain("other.example.net")
+
+
+async def test_names_longer_than_any_are_neither_looked_up_nor_kept(
+    directory: CachedDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domains, "policy", None)
+    monkeypatch.setattr(domains, "credential", None)
+    assert await directory.domain("a" * 256) is None
+    assert await directory.credential("SD1", "a" * 256) is None

@@ -40,26 +40,48 @@ def admit(load: Load, limits: Limits) -> Refuse | None:
 
 
 class RefusalBudget:
-    """How many refused calls of one source become rows: a bucket of ``burst`` that refills with
-    one each ``refill`` seconds. A scanner must not flood the log; what is left out is counted."""
+    """How many refused calls become rows: a bucket for each source of ``burst`` that refills with
+    one each ``refill`` seconds, and one of ``total_burst`` and ``total_refill`` for all of them,
+    since sources can be forged. A scanner must not flood the log; what is left out is counted."""
 
-    __slots__ = ("_burst", "_limit", "_refill", "_sources", "suppressed")
+    __slots__ = (
+        "_burst", "_limit", "_refill", "_sources", "_total", "_total_burst", "_total_refill",
+        "suppressed",
+    )  # fmt: skip
 
-    def __init__(self, burst: int = 20, refill: float = 3.0, limit: int = 10_000) -> None:
+    def __init__(
+        self,
+        burst: int = 20,
+        refill: float = 3.0,
+        limit: int = 10_000,
+        total_burst: int = 1000,
+        total_refill: float = 0.02,
+    ) -> None:
         self._burst = burst
         self._refill = refill
         self._limit = limit
+        self._total_burst = total_burst
+        self._total_refill = total_refill
+        self._total: tuple[float, float] | None = None
         self._sources: dict[str, tuple[float, float]] = {}
         self.suppressed = 0
 
     def spend(self, source: str, now: float) -> bool:
-        tokens, at = self._sources.get(source, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - at) / self._refill)
-        if tokens < 1.0:
-            self._sources[source] = (tokens, now)
+        own = _refilled(self._sources.get(source), self._burst, self._refill, now)
+        total = _refilled(self._total, self._total_burst, self._total_refill, now)
+        if own < 1.0 or total < 1.0:
             self.suppressed += 1
             return False
         if len(self._sources) >= self._limit and source not in self._sources:
             self._sources.clear()
-        self._sources[source] = (tokens - 1.0, now)
+        self._sources[source] = (own - 1.0, now)
+        self._total = (total - 1.0, now)
         return True
+
+
+def _refilled(bucket: tuple[float, float] | None, burst: int, refill: float, now: float) -> float:
+    """Tokens at ``now`` of a bucket that had so many at its time; a new one is full."""
+    if bucket is None:
+        return float(burst)
+    tokens, at = bucket
+    return min(float(burst), tokens + (now - at) / refill)

@@ -44,6 +44,8 @@ _ENDINGS = {
     "flow-lost": "flow-lost",
     "gone": "peer-gone",
 }
+# Status of an INVITE that the engine refused by itself to a cause.
+_REFUSALS = {483: "hops-exhausted", 503: "overloaded"}
 
 
 class _LiveEntry:
@@ -73,14 +75,12 @@ class CallManager:
         self.live: dict[str, int] = {}
         self.refusals = RefusalBudget()
         self.draining = False
+        self._running = 0
         self._hurry = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._calls)
 
     def load(self) -> Load:
         backlog, age = self._env.log.backlog
-        return Load(len(self._calls), backlog, age, self.draining)
+        return Load(self._running, backlog, age, self.draining)
 
     # --- events -----------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class CallManager:
     def _refused_by_engine(self, event: RequestRefused) -> None:
         """An INVITE that the engine answered by itself: a row, as for any refused call."""
         self.counts[f"refused-{event.status}"] += 1
-        cause = "hops-exhausted" if event.status == 483 else "protocol"
+        cause = _REFUSALS.get(event.status, "protocol")
         detail = f"({event.status} {event.reason})"
         session = CallSession(self._env, IncomingInvite(0, event.request, event.flow))
         try:
@@ -151,6 +151,7 @@ class CallManager:
         entry = _LiveEntry(session)
         self._calls[invite.usage] = entry
         self.counts["invites"] += 1
+        self._running += 1
         entry.task = asyncio.create_task(self._run(entry), name=session.call_sid)
 
     async def _run(self, entry: _LiveEntry) -> None:
@@ -161,6 +162,7 @@ class CallManager:
             log.exception("call %s: its function failed", session.call_sid)
             self._env.sip.reject(session.usage, 500)  # whatever else went wrong, no silence
         finally:
+            self._running -= 1
             for task in entry.side_tasks:
                 task.cancel()
             # Late messages (the 200 to our BYE) still belong to the ladder for a moment.

@@ -60,6 +60,7 @@ async def test_refusals(
         (483, "Too Many Hops", "hops-exhausted", 32006),
         (420, "Bad Extension", "protocol", 32011),
         (400, "Malformed", "protocol", 32011),
+        (503, "Service Unavailable", "overloaded", 59911),
     ],
 )
 async def test_what_the_engine_refuses_is_in_the_log_too(
@@ -284,3 +285,21 @@ async def test_strangers_do_not_learn_that_a_domain_is_full() -> None:
     world.manager.claim(POLICY.domain_sid)
     await challenge(world)
     assert world.ladder == ["407"]
+
+
+async def test_refused_calls_of_ever_new_sources_do_not_flood_the_log_either() -> None:
+    world = World()
+    for number in range(1500):
+        source = f"198.51.{number // 250}.{number % 250}"
+        world.events(incoming(usage=number, call_id=f"c{number}", source=source))
+    await world.until(lambda: world.ladder.count("403") == 1500)
+    assert len([step for step in world.ladder if step.startswith("closed")]) == 1000
+    assert world.manager.refusals.suppressed == 500
+
+
+async def test_calls_that_are_over_do_not_count_as_load() -> None:
+    world = World()
+    for number in range(5):
+        world.events(incoming(usage=number, call_id=f"c{number}", source="198.51.100.7"))
+    await world.until(lambda: world.ladder.count("403") == 5)
+    assert world.manager.load().calls == 0

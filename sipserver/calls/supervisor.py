@@ -23,6 +23,7 @@ from sipserver.calls.routing import contact_points_nowhere
 from sipserver.calls.session import CallSession, Facts
 from sipserver.calls.termination import Termination, interrupt_cause, termination
 from sipserver.sip.build import warning_value
+from sipserver.sip.grammar import format_host_port
 from twimlrunner.engine.interrupts import Over, Redirected, TimeLimit
 from twimlrunner.engine.ports import CallEnded, DocumentRequest, Speech, VerbFailed
 from twimlrunner.engine.runner import (
@@ -280,7 +281,7 @@ def _reject(session: CallSession, ending: Termination, retry_after: int = 0) -> 
     headers: list[tuple[str, str]] = []
     if ending.code:
         text = termination(ending.cause).reason
-        host = session.env.sip.local_host(session.flow)
+        host = format_host_port(session.env.sip.local_host(session.flow), None)
         headers.append(("Warning", warning_value(399, host, text)))
         headers.append(("X-Twilio-Error", f"{ending.code} {text}"))
     if retry_after:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sipserver.sip.events import MessageTraced
+from sipserver.sip.grammar import format_host_port
 
 MAX_TEXT = 8192
 
@@ -31,7 +32,7 @@ def trace_data(message: MessageTraced) -> dict[str, Any]:
     flow = message.flow
     return {
         "dir": "out" if message.outbound else "in",
-        "peer": f"{flow.remote[0]}:{flow.remote[1]}" if flow else "",
+        "peer": format_host_port(*flow.remote) if flow else "",
         "transport": flow.transport if flow else "",
         "summary": _summary(first, text),
         "text": text,

@@ -303,3 +303,12 @@ async def test_calls_that_are_over_do_not_count_as_load() -> None:
         world.events(incoming(usage=number, call_id=f"c{number}", source="198.51.100.7"))
     await world.until(lambda: world.ladder.count("403") == 5)
     assert world.manager.load().calls == 0
+
+
+async def test_the_warning_names_an_ipv6_address_in_brackets() -> None:
+    world = World()
+    invite = incoming(source="2001:db8::7")
+    flow = invite.flow._replace(local=("2001:db8::1", 5060))
+    world.events(replace(invite, flow=flow))
+    await world.ended()
+    assert dict(world.sip.headers["403"])["Warning"].startswith("399 [2001:db8::1] ")

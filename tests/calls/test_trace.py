@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipserver.calls.trace import trace_data
-from sipserver.sip.events import MessageTraced
+from sipserver.sip.events import Flow, MessageTraced
 
 
 def test_traces_keep_no_secrets() -> None:
@@ -25,3 +25,9 @@ def test_traces_keep_no_secrets() -> None:
         text = trace_data(message)["text"]
         assert "5ecret" not in text, line
         assert "alice" in text or "alice" not in line
+
+
+def test_ipv6_peers_are_written_with_brackets() -> None:
+    flow = Flow("udp", ("::1", 5060), ("2001:db8::1", 5070))
+    message = MessageTraced(1, False, b"INVITE sip:x SIP/2.0\r\n\r\n", flow)
+    assert trace_data(message)["peer"] == "[2001:db8::1]:5070"

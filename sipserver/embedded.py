@@ -95,7 +95,8 @@ class _WebThread:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(STOP_SECONDS)
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         try:

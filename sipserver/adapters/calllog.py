@@ -15,7 +15,7 @@ from collections import deque
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
-from sipdomains.contracts import LogRecord
+from sipdomains.contracts import CallClosed, LogRecord
 from sipdomains.services import calls
 from sipserver.calls.ports import LogUnavailable
 
@@ -72,7 +72,8 @@ class CallLogWriter:
 
     def append(self, record: LogRecord) -> None:
         with self._wake:
-            if self._records >= MAX_RECORDS:
+            # The end of a call is never left out: its row would stay open for ever.
+            if self._records >= MAX_RECORDS and not isinstance(record, CallClosed):
                 self.lost += 1
                 return
             first = not self._queue

@@ -34,6 +34,8 @@ from twimlrunner.engine.interrupts import Interrupt, Over
 from twimlrunner.engine.scopes import InterruptSignal
 from twimlrunner.webhooks.request import CallFacts, header_parameters
 
+# Messages of one call in the log: hours of refreshes fit, a peer that floods us does not.
+TRACED_MESSAGES = 1000
 ADOPTED_MESSAGES = 20
 
 
@@ -122,6 +124,7 @@ class CallSession:
         self.on_offer: Callable[[bytes], Coroutine[Any, Any, None]] | None = None
         self.on_late_answer: Callable[[bytes], Coroutine[Any, Any, None]] | None = None
         self._sequence = 0
+        self._traced = 0
         self._early: list[EarlyFact | NotificationRecord] = []
 
     # --- state ------------------------------------------------------------------------------
@@ -159,7 +162,9 @@ class CallSession:
             self._early.append(fact)
 
     def trace(self, message: MessageTraced) -> None:
-        self.event("sip", trace_data(message))
+        if self._traced < TRACED_MESSAGES:
+            self._traced += 1
+            self.event("sip", trace_data(message))
 
     def early_messages(self) -> list[EarlyFact]:
         """The SIP messages seen so far of a call that has no row."""

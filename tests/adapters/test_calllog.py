@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from sipdomains.contracts import CallEventRecord, CallOpened, LogRecord
+from sipdomains.contracts import CallClosed, CallEventRecord, CallOpened, LogRecord
 from sipserver.adapters import calllog
 from sipserver.adapters.calllog import CallLogWriter
 from sipserver.calls.ports import LogUnavailable
@@ -25,6 +25,13 @@ def opened(number: int = 1) -> CallOpened:
 
 def fact(number: int, seq: int) -> CallEventRecord:
     return CallEventRecord(f"CA{number:032x}", seq, 1.0, "ringing")
+
+
+def closed(number: int) -> CallClosed:
+    return CallClosed(
+        call_sid=f"CA{number:032x}", seq=9, at=2.0, status="completed", cause="caller-hangup",
+        reason="",
+    )  # fmt: skip
 
 
 class Services:
@@ -144,6 +151,19 @@ async def test_a_connection_that_was_closed_under_us_is_replaced(
     services.errors = [InterfaceError("connection already closed")]
     await writer.open(opened())
     assert services.batches == [[opened()]]
+
+
+async def test_when_memory_is_full_calls_are_still_closed(
+    services: Services, writer: CallLogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calllog, "MAX_RECORDS", 1)
+    services.gate.clear()
+    for record in (fact(1, 1), fact(1, 2), closed(1)):
+        writer.append(record)
+    services.gate.set()
+    await writer.flush()
+    assert [record for batch in services.batches for record in batch] == [fact(1, 1), closed(1)]
+    assert writer.lost == 1
 
 
 async def test_stop_writes_what_is_queued(services: Services) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sipserver.calls import control
 from sipserver.calls.ports import MediaListener
-from sipserver.sip.events import Acknowledged, Ended, SessionOffer
+from sipserver.sip.events import Acknowledged, Ended, MessageTraced, SessionOffer
 from tests.fakes.calls import OFFER, SAY, FakeMediaSession, World, answered, incoming
 from twimlrunner.engine.interrupts import TimeLimit
 
@@ -125,3 +125,16 @@ async def test_no_failure_is_notified_twice() -> None:
     await world.ended()
     assert world.log.notified() == [59913]
     assert "no port" in world.log.closed.reason
+
+
+async def test_a_peer_that_never_stops_talking_does_not_fill_the_log() -> None:
+    world = World()
+    world.media.endless = True
+    await answered(world)
+    await world.playing()
+    flow = incoming().flow
+    for _ in range(3000):
+        world.events(MessageTraced(1, False, b"OPTIONS sip:x SIP/2.0\r\n\r\n", flow))
+    assert len(world.log.events("sip")) == 1000
+    world.events(Ended(1, "bye"))
+    await world.ended()

@@ -36,6 +36,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "srtp-required": ("caller", ""),
     "srtp-refused": ("caller", ""),
     "no-common-codec": ("caller", ""),
+    "address-family": ("caller", ""),
     "bad-sdp": ("caller", "Look at the SDP in the first INVITE of the ladder."),
     "protocol": ("caller", "Look at the INVITE in the ladder."),
     "hops-exhausted": ("network", ""),

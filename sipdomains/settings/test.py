@@ -2,8 +2,8 @@
 
 import atexit
 import os
-import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["SIPDOMAINS_ENV_FILE"] = os.devnull
 os.environ["SIPDOMAINS_HOME"] = os.path.join(tempfile.gettempdir(), "sipdomains-tests")
@@ -19,9 +19,16 @@ from sipdomains.settings.base import DATABASES  # noqa: E402
 
 # A file, as in production: one in memory is shared by all threads with locks of its own kind, and
 # Django never closes the connections to it. Several runs may go on at the same time.
-_folder = tempfile.mkdtemp(prefix="sipdomains-tests-")
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-DATABASES["default"]["TEST"] = {"NAME": os.path.join(_folder, "test.sqlite3")}
+_database = Path(tempfile.gettempdir(), f"sipdomains-tests-{os.getpid()}.sqlite3")
+DATABASES["default"]["TEST"] = {"NAME": str(_database)}
+
+
+@atexit.register
+def _clean() -> None:
+    """Threads that still had a connection when the database was destroyed have left its log."""
+    for path in _database.parent.glob(f"{_database.name}*"):
+        path.unlink(missing_ok=True)
+
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]

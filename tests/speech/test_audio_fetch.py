@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from tests.webhooks.peers import listening
 from twimlrunner.audio.convert import convert
 from twimlrunner.audio.fetch import Fetcher
 from twimlrunner.audio.formats import Format
@@ -322,7 +323,6 @@ async def test_loopback_can_be_denied(make_fetcher, httpserver):
 @asynccontextmanager
 async def raw_server(answer, *, wait=False, host="127.0.0.1", seen=None):
     """The URL of a server that sends ``answer``, then closes or waits for the client to."""
-    idle = asyncio.Semaphore(0)
 
     async def handle(reader, writer):
         request = await reader.readuntil(b"\r\n\r\n")
@@ -332,13 +332,10 @@ async def raw_server(answer, *, wait=False, host="127.0.0.1", seen=None):
         await writer.drain()
         if wait:
             await reader.read()
-        writer.close()
-        idle.release()
 
-    async with await asyncio.start_server(handle, host, 0) as server:
+    async with listening(handle, host=host) as port:
         name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{server.sockets[0].getsockname()[1]}/"
-        await idle.acquire()
+        yield f"http://{name}:{port}/"
 
 
 @pytest.mark.parametrize(

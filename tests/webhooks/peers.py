@@ -27,7 +27,9 @@ XML = b"<Response/>"
 
 
 @asynccontextmanager
-async def listening(handler: Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def listening(
+    handler: Handler, context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1"
+) -> AsyncIterator[int]:
     """A TCP (or TLS) server on loopback; yields its port and ends its connections."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -42,7 +44,7 @@ async def listening(handler: Handler, context: ssl.SSLContext | None = None) -> 
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(guarded, host, 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure  # InterfaceError too
 
 from sipdomains import sids
 from sipdomains.bus import Bus
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 5.0
+FAREWELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +140,15 @@ class Node:
             asyncio.create_task(self._directory.poll_forever(), name="directory-poll"),
             asyncio.create_task(self._beat(), name="heartbeat"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._service_ended)
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Refuse new calls, let calls end for a while, hang up the rest, write everything down."""
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         self._engine.draining = True
         await self.calls.drain(seconds)
+        await self._farewell()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -156,13 +160,26 @@ class Node:
         await self._log.stop(STOP_SECONDS)
         try:
             await self._database.run(lambda: node_service.stop(self.boot_id, now()))
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             log.warning("the node's row could not be closed: %s", error)
         self._database.close()
+
+    def _service_ended(self, task: asyncio.Task[None]) -> None:
+        """Without its heartbeat the node's calls would be closed by others while they run."""
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s failed, the node stops", task.get_name(), exc_info=task.exception())
+            self.lease_lost.set()
 
     def hurry(self) -> None:
         """Cut a ``stop`` under way short: running calls are hung up now."""
         self.calls.hurry()
+
+    async def _farewell(self) -> None:
+        """A BYE may still wait for an ACK or be repeated: give the last dialogs a moment."""
+        for _ in range(int(FAREWELL_SECONDS / 0.05)):
+            if not self._engine.sizes["usages"]:
+                return
+            await asyncio.sleep(0.05)
 
     async def _beat(self) -> None:
         """Renew the lease; close the calls of nodes that stopped renewing theirs."""
@@ -171,7 +188,7 @@ class Node:
             try:
                 if not await self._database.run(self._beat_once):
                     self.lease_lost.set()
-            except DatabaseError as error:
+            except DatabaseFailure as error:
                 log.warning("heartbeat: %s", error)
 
     def _beat_once(self) -> bool:

@@ -79,6 +79,29 @@ class RefusalBudget:
         return True
 
 
+class SpentNonces:
+    """Nonces that have let a call in. Each does so once: a sniffed INVITE cannot be sent again with
+    another target. Of this node alone: a nonce that comes back elsewhere is still bound to its
+    Call-ID and its lifetime. Two generations of ``seconds`` each, so that nothing is kept long."""
+
+    __slots__ = ("_newer", "_older", "_seconds", "_turned_at")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._turned_at = 0.0
+        self._newer: set[str] = set()
+        self._older: set[str] = set()
+
+    def spend(self, nonce: str, now: float) -> bool:
+        """False when it was spent before. ``now`` in seconds of any clock that does not go back."""
+        if now - self._turned_at > self._seconds:
+            self._older, self._newer, self._turned_at = self._newer, set(), now
+        if nonce in self._newer or nonce in self._older:
+            return False
+        self._newer.add(nonce)
+        return True
+
+
 def _refilled(bucket: tuple[float, float] | None, burst: int, refill: float, now: float) -> float:
     """Tokens at ``now`` of a bucket that had so many at its time; a new one is full."""
     if bucket is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from sipdomains.policy import CredentialHashes, DomainPolicy
-from sipserver.calls.admission import Limits, Load, Refuse, admit
+from sipserver.calls.admission import Limits, Load, Refuse, SpentNonces, admit
 from sipserver.calls.ports import (
     Clock,
     Directory,
@@ -89,6 +89,7 @@ async def examine(
     config: IntakeConfig,
     directory: Directory,
     clock: Clock,
+    spent: SpentNonces,
     load: Load,
     live_calls: dict[str, int],
     local_host: str,
@@ -111,7 +112,7 @@ async def examine(
         barred = _standing(policy, invite)
         if barred:
             return Refused(*barred, policy=policy, source=str(source))
-        passed = await _authenticate(request, policy, source, config, directory, clock)
+        passed = await _authenticate(request, policy, source, config, directory, clock, spent)
     except DirectoryUnavailable as error:
         return Refused("database-unavailable", str(error), source=str(source), retry_after=10)
     if not isinstance(passed, _Passed):
@@ -186,6 +187,7 @@ async def _authenticate(
     config: IntakeConfig,
     directory: Directory,
     clock: Clock,
+    spent: SpentNonces,
 ) -> _Passed | Challenged | Refused:
     """Both are enforced when both are mapped; the address first (sip-domain.md section 2)."""
     access_list = ""
@@ -199,7 +201,7 @@ async def _authenticate(
         access_list = found
     if not policy.has_credentials:
         return _Passed(access_list, "")
-    checked = await _credentials(request, policy, config, directory, clock)
+    checked = await _credentials(request, policy, config, directory, clock, spent)
     if isinstance(checked, Refused):
         return replace(checked, source=str(source))
     return checked if isinstance(checked, Challenged) else _Passed(access_list, checked)
@@ -211,6 +213,7 @@ async def _credentials(
     config: IntakeConfig,
     directory: Directory,
     clock: Clock,
+    spent: SpentNonces,
 ) -> str | Challenged | Refused:
     """The user name when the digest is right (sip-domain.md section 2)."""
     now = clock.wall()
@@ -229,7 +232,7 @@ async def _credentials(
     right = auth.verify(given, hashes.ha1_md5, hashes.ha1_sha256, request.method)
     if known is None or not right:
         return Refused("bad-credentials", "", policy, username=given.username)
-    if state is auth.NonceState.STALE:
+    if state is auth.NonceState.STALE or not spent.spend(given.nonce, clock.monotonic()):
         return _challenge(request, policy, config, now, stale=True)
     return given.username
 

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from sipdomains.policy import DomainPolicy
-from sipserver.calls.admission import Load, RefusalBudget
+from sipserver.calls.admission import Load, RefusalBudget, SpentNonces
 from sipserver.calls.session import CallSession, Environment
 from sipserver.calls.supervisor import record_refusal, run_call
 from sipserver.calls.termination import termination
@@ -74,6 +74,7 @@ class CallManager:
         self.counts: Counter[str] = Counter()
         self.live: dict[str, int] = {}
         self.refusals = RefusalBudget()
+        self.spent_nonces = SpentNonces(env.settings.intake.nonce_seconds)
         self.draining = False
         self._running = 0
         self._hurry = asyncio.Event()

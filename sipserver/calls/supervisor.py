@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol, assert_never
 
 from sipdomains.policy import DomainPolicy
-from sipserver.calls.admission import Load, RefusalBudget
+from sipserver.calls.admission import Load, RefusalBudget, SpentNonces
 from sipserver.calls.control import LiveCall
 from sipserver.calls.documents import LiveDocuments
 from sipserver.calls.intake import Accepted, Challenged, IntakeResult, Refused, examine
@@ -45,6 +45,7 @@ class Office(Protocol):
 
     live: dict[str, int]
     refusals: RefusalBudget
+    spent_nonces: SpentNonces
 
     def load(self) -> Load: ...
 
@@ -82,6 +83,7 @@ async def _examine(session: CallSession, office: Office) -> IntakeResult:
             config=env.settings.intake,
             directory=env.directory,
             clock=env.clock,
+            spent=office.spent_nonces,
             load=office.load(),
             live_calls=office.live,
             local_host=env.sip.local_host(session.flow),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sipserver.calls import manager
+from sipserver.calls.admission import SpentNonces
 from sipserver.sip import auth
 from sipserver.sip.events import MessageTraced, RequestRefused
 from tests.fakes.calls import OFFER, POLICY, REALM, World, incoming
@@ -184,6 +185,29 @@ async def test_expired_nonce_is_challenged_again_as_stale() -> None:
     world.events(incoming(usage=2, headers=[header]))
     await world.until(lambda: world.ladder == ["407", "407"])
     assert all("stale=true" in value for name, value in world.sip.headers["407"])
+
+
+async def test_a_nonce_lets_one_call_in() -> None:
+    world = World(CREDENTIALS)
+    world.directory.users["alice"] = "Correct9HorseX"
+    header = authorization(await challenge(world), "alice", "Correct9HorseX")
+    world.events(incoming(usage=2, headers=[header]))
+    await world.ladder_has("180")
+    world.ladder.clear()
+    world.events(incoming(usage=3, headers=[header]))  # sniffed and sent again
+    await world.ladder_has("407")
+    assert "180" not in world.ladder
+    assert all("stale=true" in value for name, value in world.sip.headers["407"])
+
+
+def test_spent_nonces_are_forgotten_after_their_lifetime() -> None:
+    spent = SpentNonces(60.0)
+    assert spent.spend("a", 100.0)
+    assert not spent.spend("a", 159.0)
+    assert not spent.spend("a", 161.0)
+    assert spent.spend("a", 300.0)
+    assert spent.spend("b", 400.0)
+    assert spent.spend("a", 500.0)
 
 
 async def test_nonce_of_another_call_is_worth_nothing() -> None:

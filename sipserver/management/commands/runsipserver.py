@@ -93,8 +93,8 @@ class Command(BaseCommand):
                 await asyncio.to_thread(embedded.stop)
         if node.lease_lost.is_set():
             raise CommandError(
-                "this node was cut off from the database for so long that its calls were closed; "
-                "it has ended them and must be started again"
+                "this node lost its lease: it was cut off from the database for too long, or its "
+                "heartbeat failed (see the log). It has ended its calls and must be started again"
             )
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from twimlrunner.audio.formats import Format, choose
-from twimlrunner.audio.freshness import HeaderMap, freshness
 from twimlrunner.audio.index import AudioIndex, Entry
 from twimlrunner.speech.ports import PromptError
+from twimlrunner.webhooks.freshness import HeaderMap, freshness
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"

@@ -19,13 +19,13 @@ from typing import IO
 
 import httpcore
 
-from twimlrunner.audio.freshness import HeaderMap
 from twimlrunner.audio.guarded import GuardedBackend, decoded, failure
 from twimlrunner.speech.config import PromptConfig
 from twimlrunner.speech.ports import PromptError
 from twimlrunner.webhooks import httpauth
 from twimlrunner.webhooks.connection import HttpFailure
 from twimlrunner.webhooks.egress import EgressPolicy
+from twimlrunner.webhooks.freshness import HeaderMap
 from twimlrunner.webhooks.policy import (
     URL_INVALID,
     Follow,

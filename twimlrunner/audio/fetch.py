@@ -13,9 +13,9 @@ from typing import IO
 from twimlrunner.audio.convert import VERSION, convert
 from twimlrunner.audio.download import Download, Downloader
 from twimlrunner.audio.formats import Format, choose
-from twimlrunner.audio.freshness import freshness
 from twimlrunner.audio.index import AudioIndex, Entry
 from twimlrunner.speech.config import PromptConfig
+from twimlrunner.webhooks.freshness import freshness
 
 
 class Fetcher:

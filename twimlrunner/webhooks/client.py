@@ -20,6 +20,7 @@ import httpx
 from sipdomains.contracts import FetchDocument, FetchReply, WebhookAttempt
 from twimlrunner.twiml.redact import without_passwords
 from twimlrunner.webhooks import cookies, httpauth, policy
+from twimlrunner.webhooks.cache import DocumentCache, Key
 from twimlrunner.webhooks.config import WebhookConfig
 from twimlrunner.webhooks.connection import HttpFailure
 from twimlrunner.webhooks.policy import GiveUp, Overrides
@@ -52,6 +53,7 @@ class WebhookClient:
     def __init__(self, config: WebhookConfig, record: Record) -> None:
         self.config = config
         self.record = record
+        self.cache = DocumentCache()
         self.http: httpx.AsyncClient = make_client(
             config.egress, ca_file=config.ca_file, max_body=config.max_body
         )
@@ -175,6 +177,12 @@ class _Fetch:
             idempotency_token=self._request.request_id,
         )
         self._add_session_headers(request)
+        key = self._cache_key(request)
+        cached = self._client.cache.find(key) if key else None
+        if cached is not None:
+            if cached.fresh(time.time()):
+                return cached.response
+            request.headers.extend(cached.conditions())
         self._attempts += 1
         attempt = _Attempt(self._attempts)
         outcome: httpx.Response | HttpFailure
@@ -199,7 +207,20 @@ class _Fetch:
             code = 0 if outcome.status_code < 400 else policy.FETCH_FAILED
             message = f"HTTP status {outcome.status_code}" if code else ""
             self._record(request, url, attempt, code, message, outcome)
+            if key:
+                if cached is not None and outcome.status_code == 304:
+                    self._client.cache.still_valid(key, outcome, time.time())
+                    return cached.response
+                self._client.cache.keep(key, outcome, time.time())
         return outcome
+
+    def _cache_key(self, request: HttpRequest) -> Key | None:
+        """None for what is not to be cached: POST, and answers to a call's own session."""
+        if request.method != "GET" or any(
+            name in ("Cookie", "Authorization") for name, _ in request.headers
+        ):
+            return None
+        return self._request.account_sid, request.url.sent
 
     def _add_session_headers(self, request: HttpRequest) -> None:
         url = request.url

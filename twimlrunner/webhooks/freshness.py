@@ -1,4 +1,4 @@
-"""HTTP caching of fetched audio (RFC 9111, as a private cache; webhooks.md section 1). Pure."""
+"""HTTP caching of documents and audio (RFC 9111, private; webhooks.md section 1). Pure."""
 
 from __future__ import annotations
 

@@ -32,6 +32,15 @@ from sipserver.sip.uas import ServerSide
 __all__ = ["EngineConfig", "Ids", "SipEngine"]
 
 
+_EXPLANATIONS = {
+    415: "The INVITE carries a body that is not SDP",
+    420: "The INVITE requires extensions that are not supported here",
+    481: "No such call is known here",
+    482: "The same INVITE came by another way",
+    483: "Max-Forwards reached 0: a routing loop",
+}
+
+
 class SipEngine:
     """See the module. ``draining`` and ``overloaded`` make OPTIONS answer 503, so that a dispatcher
     takes the node out; calls are not touched by them."""
@@ -361,7 +370,7 @@ class SipEngine:
             if refusal is None:
                 self._server.invite(invite, flow, data, now)
             else:
-                self._refuse(invite, refusal, invite.to_tag, now)
+                self._refuse(invite, self._explained(refusal, flow), invite.to_tag, now)
                 self._tell_refused(request, refusal, flow)
             return
         hop = routing.response_hop(request, flow)
@@ -393,11 +402,21 @@ class SipEngine:
             return Refusal(503, "Draining" if self.draining else "Overloaded", (retry_after,))
         return Refusal(200, headers=self._core.capabilities)
 
+    def _explained(self, refusal: Refusal, flow: Flow) -> Refusal:
+        """A refused call says why, beyond the reason phrase that many peers do not show."""
+        text = _EXPLANATIONS.get(refusal.status) or refusal.reason
+        text = text or build.reason_phrase(refusal.status)
+        host = self._core.config.sent_by(flow)[0]
+        agent = f"[{host}]" if ":" in host else host
+        warning = ("Warning", build.warning_value(399, agent, text))
+        return refusal._replace(headers=(*refusal.headers, warning))
+
     def _tell_refused(self, request: Request, refusal: Refusal, flow: Flow) -> None:
         reason = refusal.reason or build.reason_phrase(refusal.status)
         self._core.output.events.append(RequestRefused(request, flow, refusal.status, reason))
 
     def _respond_statelessly(self, request: Request, refusal: Refusal, flow: Flow) -> None:
+        told = self._explained(refusal, flow) if request.method == "INVITE" else refusal
         # RFC 3261 8.2.7: every copy of the request has to get the same tag.
         identity = f"{request.headers.get('Call-ID')}{request.via}"
         response = build.response_to(
@@ -405,7 +424,7 @@ class SipEngine:
             refusal.status,
             refusal.reason,
             to_tag=f"{crc32(identity.encode('utf-8', 'surrogateescape')):08x}",
-            headers=(("Server", self._core.config.user_agent), *refusal.headers),
+            headers=(("Server", self._core.config.user_agent), *told.headers),
         )
         self._core.output.send(response.to_bytes(), *routing.response_hop(request, flow))
         if request.method == "INVITE":

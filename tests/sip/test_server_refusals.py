@@ -152,6 +152,19 @@ def test_a_caller_that_answers_a_challenge_with_the_same_cseq_is_no_merged_reque
     node.invite(branch="z9hG4bKsecond")
 
 
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (request(max_forwards="0", body=SDP), "Max-Forwards reached 0"),
+        (request(body=SDP, extra=[("Require", "100rel")]), "extensions that are not supported"),
+    ],
+)
+def test_a_refused_call_says_why(message, why):
+    node = Node()
+    node.put(message)
+    assert why in node.last().headers.get("Warning")
+
+
 @pytest.mark.parametrize("flag", ["draining", "overloaded"])
 def test_options_says_what_we_can_and_503_while_draining(flag):
     node = Node(supported=("timer",))

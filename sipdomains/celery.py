@@ -53,8 +53,8 @@ def _queue(name: str) -> Any:
     # Its own exchange and key: by default all would share those of the default queue.
     # A fetch that was lost with its worker is of no use when it would be delivered again, and
     # acknowledging costs two transactions of the broker per task.
-    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]
-    return Queue(name, exchange, routing_key=name, no_ack=name == QUEUE_TWIML)  # type: ignore[no-untyped-call]
+    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call] # untyped
+    return Queue(name, exchange, routing_key=name, no_ack=name == QUEUE_TWIML)  # type: ignore[no-untyped-call] # kombu has no types
 
 
 def _defaults() -> dict[str, Any]:

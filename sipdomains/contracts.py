@@ -265,6 +265,6 @@ def from_wire(wire: Mapping[str, Any]) -> Message:
     try:
         for name in _PAIR_FIELDS & values.keys():
             values[name] = [(str(key), str(text)) for key, text in values[name]]
-        return cls(**values)  # type: ignore[no-any-return]
+        return cls(**values)  # type: ignore[no-any-return] # one of _KINDS
     except (TypeError, ValueError) as error:
         raise ContractError(f"{cls.KIND}: {error}") from None

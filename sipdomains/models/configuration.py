@@ -63,7 +63,7 @@ class ConfigurationQuerySet(models.QuerySet[_Row]):
             bump()
         return count
 
-    update.alters_data = True  # type: ignore[attr-defined]
+    update.alters_data = True  # type: ignore[attr-defined] # Django marks functions so
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         with transaction.atomic():
@@ -77,8 +77,8 @@ class ConfigurationQuerySet(models.QuerySet[_Row]):
             row.check_deletable()
         return super().delete()
 
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined] # Django marks functions so
+    delete.queryset_only = True  # type: ignore[attr-defined] # likewise
 
 
 class ConfigurationManager(models.Manager[_Row]):

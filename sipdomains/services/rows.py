@@ -95,7 +95,7 @@ class Table:
         weak: Mapping[str, type[models.Model]] | None = None,
     ) -> None:
         fields = [model._meta.get_field(name) for name in columns]
-        names = ", ".join(f'"{field.column}"' for field in fields)  # type: ignore[union-attr]
+        names = ", ".join(f'"{field.column}"' for field in fields)  # type: ignore[union-attr] # plain columns
         marks = ", ".join(_mark((weak or {}).get(name)) for name in columns)
         self._sql = (
             f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({marks})'  # noqa: S608 - names of our models
@@ -114,7 +114,7 @@ def _mark(target: type[models.Model] | None) -> str:
     if target is None:
         return "%s"
     # Within the insert: a query of its own for each batch would cost more than the rows.
-    return f'(SELECT "sid" FROM "{target._meta.db_table}" WHERE "sid" = %s)'  # noqa: S608
+    return f'(SELECT "sid" FROM "{target._meta.db_table}" WHERE "sid" = %s)'  # noqa: S608 - a name of our models
 
 
 def _limits(model: type[models.Model]) -> Callable[[str, str], str]:

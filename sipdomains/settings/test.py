@@ -15,7 +15,7 @@ for _name in ("SECRET_KEY_FILE", "FIELD_ENCRYPTION_KEYS_FILE", "SIP_NONCE_SECRET
     os.environ.pop(_name, None)
 
 from sipdomains.settings.base import *  # noqa: E402, F403 - the environment comes first
-from sipdomains.settings.base import DATABASES  # noqa: E402
+from sipdomains.settings.base import DATABASES  # noqa: E402 - the environment comes first
 
 # A file, as in production: one in memory is shared by all threads with locks of its own kind, and
 # Django never closes the connections to it. Several runs may go on at the same time.

@@ -18,7 +18,6 @@ from typing import Final
 
 from sipserver.sip import grammar, limits
 from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
-from sipserver.sip.uri import SipUri, parse_uri
 
 MD5: Final = "MD5"
 SHA256: Final = "SHA-256"
@@ -153,11 +152,9 @@ def verify(
     ha1_md5: str,
     ha1_sha256: str,
     method: str,
-    request_uri: str | None = None,
 ) -> bool:
     """Check the response against a stored HA1 in constant time.
 
-    ``request_uri``, when given, must be the URI the digest was computed over (see ``same_uri``).
     An empty HA1 means that algorithm is not available for this user: False. The caller checks
     realm and nonce.
     """
@@ -165,8 +162,7 @@ def verify(
     # Computed for an unknown user too: the time it takes must not tell who exists.
     expected = _response(stored or "", credentials, method)
     given = credentials.response.encode("utf-8", "surrogateescape")
-    right = hmac.compare_digest(expected.encode(), given) and bool(stored)
-    return right and (request_uri is None or same_uri(credentials.uri, request_uri))
+    return hmac.compare_digest(expected.encode(), given) and bool(stored)
 
 
 def _response(stored_ha1: str, credentials: DigestCredentials, method: str) -> str:
@@ -183,24 +179,6 @@ def _response(stored_ha1: str, credentials: DigestCredentials, method: str) -> s
         credentials.qop,
         ha2,
     )
-
-
-def same_uri(digest_uri: str, request_uri: str) -> bool:
-    """Compare the digest's ``uri`` with the Request-URI as loosely as deployed phones need.
-
-    The same text, or the same user and host: proxies and phones add or drop port and parameters
-    on the way, and the nonce is bound to the call anyway. A ``uri`` without user names the server
-    as a whole, as SIPp and gateways do: whoever computed it meant any user there.
-    """
-    if digest_uri == request_uri:
-        return True
-    try:
-        one, other = parse_uri(digest_uri), parse_uri(request_uri)
-    except RemoteProtocolError:
-        return False
-    if not isinstance(one, SipUri) or not isinstance(other, SipUri):
-        return False
-    return not one.username or (one.username == other.username and one.domain == other.domain)
 
 
 # ---- client side ---------------------------------------------------------------------------

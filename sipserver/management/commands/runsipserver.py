@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -82,7 +81,7 @@ class Command(BaseCommand):
             else:
                 for transport, host, port in node.listening:
                     self.stdout.write(f"listening on {transport}:{host}:{port}")
-            _tune_interpreter()
+            _calm_collector()
             self.stdout.write("ready")
             self.stdout.flush()
             await _either(first, node.lease_lost)
@@ -116,18 +115,13 @@ async def _stop(node: Node, drain: float, second: asyncio.Event) -> None:
     await stopping
 
 
-def _tune_interpreter() -> None:
-    """For a process whose loop must not wait.
-
-    What exists now stays: the collector need not walk it again, and as calls free their objects by
-    reference counts, young generations may grow larger. That was a tenth of the CPU of a call.
-    The threads beside the loop (call log, publisher, inbox) do little at a time; a short switch
-    interval lets them through at once instead of after 5 ms, which calls would wait for.
-    """
+def _calm_collector() -> None:
+    """What exists now stays: the collector need not walk it again. Calls free their objects by
+    reference counts, so young generations may grow larger too. It takes pauses out of the loop
+    (docs/bench.md)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(0.0002)
 
 
 def _loop_factory() -> Any:

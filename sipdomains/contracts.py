@@ -25,6 +25,8 @@ VERSION = 1
 # Celery task names: code enqueues by these constants, never by importing a task.
 TASK_FETCH_DOCUMENTS = "twimlrunner.fetch_documents"
 TASK_REAP_DEAD_NODES = "sipdomains.reap_dead_nodes"
+TASK_DELIVER_CALLBACKS = "twimlrunner.deliver_callbacks"
+TASK_FOLLOW_UP_TRANSFER = "twimlrunner.follow_up_transfer"
 
 QUEUE_TWIML = "twiml"
 QUEUE_CALLBACKS = "callbacks"
@@ -107,7 +109,8 @@ class CallOpened:
     ``account_sid`` and ``domain_sid`` are empty for a refusal that belongs to no account (unknown
     domain). ``at`` is wall clock, seconds since the epoch. ``sip`` holds what webhooks and pages
     show: ``call_id from_tag username source_ip source_port transport user_agent headers`` (headers
-    as ordered pairs).
+    as ordered pairs). ``callback`` is {url, method, events} of the status callback, so that the
+    sweep can keep the promise when the node cannot.
     """
 
     KIND: ClassVar[str] = "call_opened"
@@ -123,6 +126,7 @@ class CallOpened:
     status: str
     sip: dict[str, Any]
     parent_call_sid: str = ""
+    callback: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,62 @@ class NotificationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CallbackPromised:
+    """An application will be told (webhooks.md sections 4.2, 4.3): becomes an outbox row in the
+    same commit as the facts around it. ``message_id`` is the idempotency token; messages of one
+    ``stream`` are delivered in the order of ``position`` (from 0); a position is promised once."""
+
+    KIND: ClassVar[str] = "callback_promised"
+    message_id: str
+    stream: str
+    position: int
+    purpose: str
+    call_sid: str
+    account_sid: str
+    at: float
+    method: str
+    url: str
+    parameters: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """A recording exists from now on; committed before the first sample. ``path`` is the spool file
+    on the node's machine. ``callback`` as in :class:`CallOpened`."""
+
+    KIND: ClassVar[str] = "recording_started"
+    recording_sid: str
+    call_sid: str
+    account_sid: str
+    node: str
+    at: float
+    source: str
+    channels: int
+    track: str
+    trim: bool
+    path: str
+    callback: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TransferChanged:
+    """A REFER was sent or received, or something became known of it. Applied in any order: the
+    furthest state wins. ``number`` counts the transfers of one call from 1; ``direction`` sent or
+    received; ``ended_by`` empty while it goes on, else as ``twimlrunner.engine.ports.Referred``.
+    """
+
+    KIND: ClassVar[str] = "transfer_changed"
+    call_sid: str
+    number: int
+    at: float
+    direction: str
+    target: str
+    refer_status: int = 0
+    notify_status: int = 0
+    ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookAttempt:
     """One HTTP request to a customer, finished or failed (one row per attempt).
 
@@ -220,17 +280,32 @@ EVENT_KINDS = (
     "document",  # a document begins: data = {url, verbs: [names], body}
     "verb-started",  # data = {index, verb, line, summary}
     "verb-ended",  # data = {index, verb, outcome}
+    "initiated",  # our INVITE goes out: data = {target}
+    "dial",  # data = {what: ringing|answered|failed|screening|bridged|ended, call_sid, ...}
+    "bridged",  # data = {with}
+    "unbridged",  # data = {with, why}
+    "recording",  # data = {what: started|ended, recording_sid, ...}
+    "transfer",  # data = {what, number, status, ...}
     "media",  # data = {what: connected|first-packet|hold|resume|stats|lost, ...}
     "interrupt",  # data = {what}
     "closed",
 )
 
 CALL_STATUSES = (
-    "queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled",
+    "queued", "initiated", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled",
 )  # fmt: skip
 FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 
-LogRecord = CallOpened | CallEventRecord | CallClosed | NotificationRecord | WebhookAttempt
+LogRecord = (
+    CallOpened
+    | CallEventRecord
+    | CallClosed
+    | NotificationRecord
+    | WebhookAttempt
+    | CallbackPromised
+    | RecordingStarted
+    | TransferChanged
+)
 BusMessage = FetchDocument | FetchReply | CancelFetch | DirectoryChanged
 Message = LogRecord | BusMessage
 
@@ -239,6 +314,7 @@ _KINDS: dict[str, type[Any]] = {
     for cls in (
         FetchDocument, FetchReply, CancelFetch, DirectoryChanged,
         CallOpened, CallEventRecord, CallClosed, NotificationRecord, WebhookAttempt,
+        CallbackPromised, RecordingStarted, TransferChanged,
     )
 }  # fmt: skip
 

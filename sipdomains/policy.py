@@ -5,7 +5,7 @@ Made by ``sipdomains.services.domains``, read by ``sipserver.calls``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 
@@ -36,6 +36,12 @@ class DomainPolicy:
     account_max_concurrent_calls: int  # 0 = no limit
     max_call_seconds: int
     verify_tls: bool
+    account_parent_sid: str = ""
+    account_max_outgoing: int = 0  # outgoing calls at the same time; 0 = no limit
+    account_outgoing_per_minute: int = 0
+    has_registration_credentials: bool = False
+    inband_dtmf: bool = False
+    type_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +51,50 @@ class CredentialHashes:
     username: str
     ha1_md5: str
     ha1_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredContact:
+    """Where a registered phone is reached (sip-domain.md section 7). ``received`` and ``local`` are
+    the two ends of the flow that it registered over; ``connection`` its TCP connection on the node
+    with boot id ``node`` (0 for UDP). ``expires_at`` is wall clock."""
+
+    domain_sid: str
+    username: str
+    contact_uri: str
+    q: float
+    transport: str
+    received: tuple[str, int]
+    local: tuple[str, int]
+    connection: int
+    node: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkRulePolicy:
+    """Numbers that begin with ``prefix`` are allowed or not; ``strip`` characters are then taken
+    off the front and ``prepend`` is put there."""
+
+    prefix: str
+    allow: bool
+    strip: int
+    prepend: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkPolicy:
+    """A way out to the telephone network. ``port`` None and ``transport`` empty: as DNS says."""
+
+    sid: str
+    name: str
+    host: str
+    port: int | None
+    transport: str
+    username: str
+    password: str = field(repr=False)
+    from_host: str
+    caller_id: str
+    priority: int
+    weight: int
+    rules: tuple[TrunkRulePolicy, ...]

@@ -15,6 +15,8 @@ DOMAIN = "SD"
 IP_ACCESS_CONTROL_LIST = "AL"
 IP_ADDRESS = "IP"
 NOTIFICATION = "NO"
+RECORDING = "RE"
+TRUNK = "TK"
 
 _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}\Z")
 

@@ -12,6 +12,11 @@ from sipdomains.models.mappings import (
     RegistrationCredentialListMapping,
 )
 from sipdomains.models.nodes import SipNode
+from sipdomains.models.outbox import OutboxMessage, OutboxState
+from sipdomains.models.recordings import Recording, RecordingSource, RecordingStatus
+from sipdomains.models.registrations import Registration
+from sipdomains.models.transfers import Transfer, TransferState
+from sipdomains.models.trunks import Trunk, TrunkRule
 from sipdomains.models.webhooks import Notification, WebhookRequest
 
 __all__ = [
@@ -30,9 +35,19 @@ __all__ = [
     "IpAccessControlList",
     "IpAddress",
     "Notification",
+    "OutboxMessage",
+    "OutboxState",
+    "Recording",
+    "RecordingSource",
+    "RecordingStatus",
+    "Registration",
     "RegistrationCredentialListMapping",
     "SipDomain",
     "SipNode",
+    "Transfer",
+    "TransferState",
+    "Trunk",
+    "TrunkRule",
     "WebhookRequest",
     "configuration_changed",
 ]

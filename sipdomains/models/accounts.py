@@ -53,6 +53,16 @@ class Account(ConfigurationModel):
         default=0,
         help_text="Further calls are refused with 503. 0 means no limit.",
     )
+    max_outgoing_calls = models.PositiveIntegerField(
+        "outgoing calls at the same time",
+        default=50,
+        help_text="Further ones fail. 0 means no limit; toll fraud is what the limit is for.",
+    )
+    max_outgoing_per_minute = models.PositiveIntegerField(
+        "outgoing calls per minute",
+        default=120,
+        help_text="Further ones fail. 0 means no limit.",
+    )
     verify_tls = models.BooleanField(
         "verify certificates",
         default=True,

@@ -17,6 +17,7 @@ def new_call_sid() -> str:
 
 class CallStatus(models.TextChoices):
     QUEUED = "queued"
+    INITIATED = "initiated"
     RINGING = "ringing"
     IN_PROGRESS = "in-progress"
     COMPLETED = "completed"
@@ -84,6 +85,9 @@ class Call(models.Model):
     user_agent = models.CharField(max_length=255, blank=True)
     headers = models.JSONField(default=list, help_text="Ordered (name, value) pairs.")
     media = models.JSONField(default=dict)
+    callback = models.JSONField(
+        default=dict, help_text="Status callback: url, method, events; empty if none is wanted."
+    )
 
     class Meta:
         ordering = ["-started_at"]

@@ -115,6 +115,18 @@ class SipDomain(ConfigurationModel):
         help_text="Further calls are refused with 503. 0 means no limit.",
     )
 
+    inband_dtmf = models.BooleanField(
+        "listen for key tones",
+        default=False,
+        help_text="Detect keys in the sound itself, for callers that send neither telephone-event "
+        "nor SIP INFO. Costs processor time.",
+    )
+    type_ahead = models.BooleanField(
+        "type-ahead",
+        default=False,
+        help_text="Keys pressed before a Gather begins belong to it.",
+    )
+
     class Meta:
         ordering = ["domain_name"]
         verbose_name = "SIP domain"

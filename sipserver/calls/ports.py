@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sipdomains.contracts import FetchReply, LogRecord
-from sipdomains.policy import CredentialHashes, DomainPolicy
+from sipdomains.policy import CredentialHashes, DomainPolicy, RegisteredContact, TrunkPolicy
 from sipserver.sip.events import Flow
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import SpeechIssue
@@ -29,6 +29,18 @@ class Directory(Protocol):
 
     async def credential(self, domain_sid: str, username: str) -> CredentialHashes | None:
         """Of any list mapped under Auth/Calls. Raises DirectoryUnavailable."""
+
+    async def registration_credential(
+        self, domain_sid: str, username: str
+    ) -> CredentialHashes | None:
+        """Of any list mapped under Auth/Registrations. Raises DirectoryUnavailable."""
+
+    async def contacts(self, domain_sid: str, username: str) -> tuple[RegisteredContact, ...]:
+        """Unexpired contacts of a registered user, best q first; never from a cache older than a
+        moment. Raises DirectoryUnavailable."""
+
+    async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
+        """Enabled trunks of the account. Raises DirectoryUnavailable."""
 
 
 # --- the record -----------------------------------------------------------------------------

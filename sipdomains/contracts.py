@@ -292,7 +292,8 @@ EVENT_KINDS = (
 )
 
 CALL_STATUSES = (
-    "queued", "initiated", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled",
+    "queued", "initiated", "ringing", "in-progress", "completed", "busy", "failed", "no-answer",
+    "canceled",
 )  # fmt: skip
 FINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 

@@ -65,6 +65,41 @@ class CallLog(Protocol):
         """(queued records, age of the oldest in seconds): basis of admission."""
 
 
+# --- recordings -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRecording:
+    """``seconds`` of the file after trimming, ``status`` completed, absent or failed."""
+
+    seconds: int
+    status: str
+
+
+class Recordings(Protocol):
+    """Where recordings go (``sipserver.adapters.recordings``)."""
+
+    def new(self, account_sid: str) -> tuple[str, str, str]:
+        """(RecordingSid, path of the spool file to write, RecordingUrl)."""
+
+    async def finish(
+        self, recording_sid: str, *, ended_by: str, seconds: float, failed: bool, heard: bool
+    ) -> FinishedRecording:
+        """Trim if the row says so, store the file, make the row final, promise the callback; all
+        in one commit. Returns when the file can be downloaded. Never raises: a row that cannot be
+        written now is left to the sweep, and then the status is failed."""
+
+
+# --- tasks ----------------------------------------------------------------------------------
+
+
+class Tasks(Protocol):
+    """Celery tasks that nobody waits for (``sipserver.adapters.tasks``)."""
+
+    def publish(self, name: str, *arguments: Any) -> None:
+        """Never blocks, never fails: what is lost here a sweep finds."""
+
+
 # --- webhooks -------------------------------------------------------------------------------
 
 

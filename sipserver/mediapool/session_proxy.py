@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
+from sipserver.mediapool.recording import RecordOperation, RecordSpec
 from sipserver.mediapool.worker_handle import CommandFailed, WorkerHandle, WorkerLost
 
 logger = logging.getLogger(__name__)
+
+_NOTHING: Mapping[str, Any] = {}
 
 Listener = Callable[[str, dict[str, Any]], None]
 """(event, data): ``first_packet``, ``digit``, ``rtp_timeout``, ``stats``, ``lost``."""
@@ -21,7 +24,8 @@ class NoMedia(Exception):
 
 
 class Parameters(Protocol):
-    """What was negotiated; an attribute ``rtcp_mux`` is heeded too if there is one."""
+    """What was negotiated; attributes ``rtcp_mux`` (RFC 5761) and ``inband_dtmf`` (listen for
+    tones) are heeded too if there are such."""
 
     @property
     def remote(self) -> tuple[str, int]: ...
@@ -59,9 +63,12 @@ class Operation:
         """``end``, ``stopped``, ``failed`` or ``lost``."""
         return await asyncio.shield(self._ended)
 
-    def settle(self, cause: str) -> None:
+    def settle(self, cause: str, data: Mapping[str, Any]) -> None:
         if not self._ended.done():
             self._ended.set_result(cause)
+
+
+_AnyOperation = TypeVar("_AnyOperation", Operation, RecordOperation)
 
 
 class SessionProxy:
@@ -78,7 +85,7 @@ class SessionProxy:
         self._port = port
         self._listener = listener
         self._on_closed = on_closed
-        self._operations: dict[int, Operation] = {}
+        self._operations: dict[int, Operation | RecordOperation] = {}
         self._last_operation = 0
         self._state = "open"  # then closed or lost
         self._closing: asyncio.Future[dict[str, Any]] | None = None
@@ -105,6 +112,7 @@ class SessionProxy:
                 ptime_ms=parameters.ptime_ms,
                 direction=parameters.direction,
                 rtcp_mux=bool(getattr(parameters, "rtcp_mux", False)),
+                inband_dtmf=bool(getattr(parameters, "inband_dtmf", False)),
             )
         except WorkerLost as error:
             raise NoMedia(str(error)) from error
@@ -113,12 +121,31 @@ class SessionProxy:
 
     def play(self, files: Sequence[str], *, more: bool = False) -> Operation:
         """Queue a prompt; the command is written at once."""
-        return self._begin("play", files=list(files), more=more)
+        return self._begin("play", Operation, files=list(files), more=more)
+
+    def record(self, spec: RecordSpec) -> RecordOperation:
+        """Begin at once (after the beep). It outlives :meth:`close` until its file is written.
+        Raises ValueError if ``spec.other`` is a session of another worker."""
+        other = spec.other
+        if other is not None and other.worker is not self.worker:
+            raise ValueError("both legs of a recording belong to one worker")
+        return self._begin(
+            "record",
+            RecordOperation,
+            path=spec.path,
+            channels=spec.channels,
+            track=spec.track,
+            other=None if other is None else other.number,
+            max_s=spec.max_seconds,
+            silence_s=spec.silence_seconds,
+            finish_on=spec.finish_on,
+            beep=spec.beep,
+        )
 
     async def send_digits(self, digits: str) -> str:
         """Queue digits (0-9 A-D # * w W) and wait for their end. Cause as
         :meth:`Operation.wait`; stopped if cancelled."""
-        operation = self._begin("send_digits", digits=digits)
+        operation = self._begin("send_digits", Operation, digits=digits)
         try:
             return await operation.wait()
         finally:
@@ -143,7 +170,14 @@ class SessionProxy:
             self._state = "closed"
             if not reply.cancelled() and reply.exception() is None:
                 self._stats = reply.result()["stats"]
-            self._settle_all("stopped")
+                self._settle_all("stopped", Operation)
+            else:
+                self._settle_all("stopped")
+            self._release()
+
+    def _release(self) -> None:
+        """Be forgotten, once closed and told of the end of every recording."""
+        if self._state == "closed" and not self._operations:
             self._on_closed(self)
 
     # --- for operations and the pool --------------------------------------------------------
@@ -154,12 +188,14 @@ class SessionProxy:
         future.add_done_callback(_observe)
         return future
 
-    def _begin(self, command: str, **arguments: Any) -> Operation:
+    def _begin(
+        self, command: str, kind: Callable[[SessionProxy, int], _AnyOperation], **arguments: Any
+    ) -> _AnyOperation:
         self._last_operation += 1
         number = self._last_operation
-        operation = Operation(self, number)
+        operation = kind(self, number)
         if self._state != "open" or self._closing is not None:
-            operation.settle("lost" if self._state == "lost" else "stopped")
+            operation.settle("lost" if self._state == "lost" else "stopped", _NOTHING)
             return operation
         self._operations[number] = operation
 
@@ -175,8 +211,8 @@ class SessionProxy:
         event = message["event"]
         if event == "ended":
             if message["cause"] == "failed":
-                logger.warning("prompt failed: %s", message.get("error", ""))
-            self._settle(message["op"], message["cause"])
+                logger.warning("media operation failed: %s", message.get("error", ""))
+            self._settle(message["op"], message["cause"], message)
             return
         data = {
             key: value for key, value in message.items() if key not in ("event", "session", "seq")
@@ -185,20 +221,22 @@ class SessionProxy:
 
     def lose(self) -> None:
         """The worker has died."""
+        self._settle_all("lost")
         if self._state == "open":
             self._state = "lost"
-            self._settle_all("lost")
             self._listener("lost", {})
 
-    def _settle(self, number: int, cause: str) -> None:
+    def _settle(self, number: int, cause: str, data: Mapping[str, Any] = _NOTHING) -> None:
         operation = self._operations.pop(number, None)
         if operation is not None:
-            operation.settle(cause)
+            operation.settle(cause, data)
+            self._release()
 
-    def _settle_all(self, cause: str) -> None:
-        operations, self._operations = self._operations, {}
-        for operation in operations.values():
-            operation.settle(cause)
+    def _settle_all(self, cause: str, kind: type = object) -> None:
+        for number, operation in list(self._operations.items()):
+            if isinstance(operation, kind):
+                del self._operations[number]
+                operation.settle(cause, _NOTHING)
 
 
 def _observe(reply: asyncio.Future[dict[str, Any]]) -> None:

@@ -19,3 +19,10 @@ def decode(payload: bytes, codec: str) -> bytes:
 
 _ENCODERS = {"PCMU": audioop.lin2ulaw, "PCMA": audioop.lin2alaw}
 _DECODERS = {"PCMU": audioop.ulaw2lin, "PCMA": audioop.alaw2lin}
+
+_ALL = bytes(range(256))
+TRANSCODING = {
+    ("PCMU", "PCMA"): encode(decode(_ALL, "PCMU"), "PCMA"),
+    ("PCMA", "PCMU"): encode(decode(_ALL, "PCMA"), "PCMU"),
+}
+"""For ``bytes.translate``: both codecs have one octet for each sample."""

@@ -57,6 +57,11 @@ def paced(digits: str, ptime_ms: int) -> Iterator[EventPacket | None]:
             yield None
 
 
+def ended(payload: bytes) -> bytes:
+    """The same event at the same duration, with the end bit: for one that is broken off."""
+    return bytes((payload[0], payload[1] | 0x80)) + payload[2:]
+
+
 class TelephoneEventDecoder:
     """Digits out of event packets, whatever was lost, repeated or reordered.
 

@@ -79,7 +79,7 @@ def test_a_file_is_sent_whole_and_in_time(wav, ptime, codec):
 
 def test_numbers_wrap_around(wav):
     rig = Rig()
-    rig.sender._sequence = rig.sender._first_sequence = 0xFFFE
+    rig.sender.sequence = rig.sender._first_sequence = 0xFFFE
     rig.sender._timestamp_base = 0xFFFFFFFF - 320
     rig.sender.play(1, [wav(1600)], more=False)
     rig.run(300)

@@ -41,6 +41,11 @@ class EngineConfig:
     reach, ``sent_by(flow)`` the host and port for our Via. For a request to a peer no flow exists
     to, both get a flow whose local address is ``("", 0)``. ``out_of_dialog_methods`` are delivered
     as ``IncomingRequest``. Above ``max_transactions`` new requests are answered 503.
+
+    ``session_expires`` and ``min_se`` are the seconds of RFC 4028, effective with ``timer`` among
+    ``supported``. A subscription made by REFER is given up after ``subscription_limit`` seconds
+    without a NOTIFY, or ``subscription_limit_after_call`` after the end of its call (None: 64*T1).
+    ``tcp_for_large``: an INVITE over 1300 bytes goes by TCP instead of UDP (RFC 3261 18.1.1).
     """
 
     contact_for: Callable[[Flow, str], str]
@@ -57,11 +62,17 @@ class EngineConfig:
         "INFO",
         "REFER",
         "NOTIFY",
+        "PRACK",
     )
     supported: tuple[str, ...] = ()
     out_of_dialog_methods: frozenset[str] = frozenset()
     max_transactions: int = 50_000
     retry_after: int = 5  # seconds, in our own 503
+    session_expires: int = 1800
+    min_se: int = 90
+    subscription_limit: float = 180.0
+    subscription_limit_after_call: float | None = None
+    tcp_for_large: bool = True
 
     @property
     def allow_value(self) -> str:
@@ -87,6 +98,7 @@ class Core:
         "dialogs",
         "ids",
         "layer",
+        "lingering",
         "output",
         "usages",
     )
@@ -99,6 +111,7 @@ class Core:
         self.layer = TransactionLayer(config.timers, self.deadlines, self.output)
         self.usages: dict[int, InviteUsage] = {}
         self.dialogs: dict[DialogId, InviteUsage] = {}
+        self.lingering: dict[int, InviteUsage] = {}  # ended, but for subscriptions
         self._number = 0
         allow = [("Allow", config.allow_value)]
         if config.supported:
@@ -241,10 +254,19 @@ class Core:
             self.end(usage, "flow-lost", now=now)
 
     def forget(self, usage: InviteUsage) -> None:
-        """Drop a usage: its handle, its dialogs and its deadlines. Transactions live on."""
+        """Drop a usage: its handle, its deadlines and, unless subscriptions need them, its dialogs.
+        Transactions live on."""
         usage.phase = Phase.ENDED
         usage.stop(self.deadlines)
         self.usages.pop(usage.number, None)
+        if usage.subscriptions:
+            self.lingering[usage.number] = usage
+        else:
+            self.release(usage)
+
+    def release(self, usage: InviteUsage) -> None:
+        """Drop the dialogs of a usage that has ended."""
+        self.lingering.pop(usage.number, None)
         for dialog in usage.dialogs.values():
             self.dialogs.pop(dialog.id, None)
 
@@ -255,6 +277,8 @@ class Core:
         if usage.phase is Phase.ENDED:
             return
         self.forget(usage)
+        for subscription in usage.subscriptions:
+            subscription.call_ended(now)
         if usage.client is not None:  # a re-INVITE that may never get its final response
             usage.client.limit_to(now + self.config.timers.limit)
         if usage.offer is not None:

@@ -175,7 +175,7 @@ class Dialog:
             ("Call-ID", self.call_id),
             ("CSeq", f"{number} {method}"),
         ]
-        if method in ("INVITE", "UPDATE", "ACK", "REFER"):
+        if method in ("INVITE", "UPDATE", "ACK", "REFER", "NOTIFY"):
             fields.append(("Contact", f"<{self.contact}>"))
         fields += headers
         if body and content_type:

@@ -81,7 +81,12 @@ class Ended:
 
     ``cause``: ``bye`` (peer hung up; 200 is sent), ``ack-timeout`` (no ACK in 64*T1; the engine
     has sent BYE), ``flow-lost`` (a request of ours could not be delivered), ``gone`` (peer answered
-    481/408 to a request of ours, or nothing), ``local`` (our own BYE was answered or timed out).
+    481/408 to a request of ours, or nothing), ``local`` (our own BYE was answered or timed out),
+    ``session-expired`` (no refresh in the time agreed, RFC 4028; the engine has sent BYE),
+    ``prack-timeout`` (a reliable provisional response of ours found no PRACK in 64*T1, RFC 3262;
+    the engine has answered 504 to the INVITE).
+
+    Subscriptions that a REFER made live on: ``Notified`` may follow, and ``engine.notify`` works.
     """
 
     usage: int
@@ -91,7 +96,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class InDialogRequest:
-    """INFO, REFER, NOTIFY, MESSAGE in a dialog: answer with ``engine.respond(transaction, …)``."""
+    """INFO, REFER, MESSAGE in a dialog: answer with ``engine.respond(transaction, …)``.
+
+    A REFER answered with 2xx is owed a NOTIFY: ``engine.notify``, whose ``event_id`` is
+    ``request.cseq.number``.
+    """
 
     usage: int
     transaction: int
@@ -157,6 +166,38 @@ class RequestFinal:
     response: Response | None
 
 
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """A NOTIFY about the REFER that ``engine.refer`` returned ``token`` for; the engine has sent
+    200. Comes before the REFER's ``RequestFinal`` or after it, also after ``Ended``.
+
+    The body of ``request`` is a message/sipfrag (RFC 3515 2.4.5). ``over``: it is the last one,
+    its Subscription-State is ``terminated``.
+    """
+
+    usage: int
+    token: int
+    request: Request
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionExpired:
+    """The peer has stopped telling about a REFER without saying so: no ``Notified`` follows."""
+
+    usage: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRefreshed:
+    """The engine has refreshed the session by a re-INVITE with our last SDP (RFC 4028); ``body`` is
+    the peer's answer, which may differ from its last one."""
+
+    usage: int
+    body: bytes
+
+
 class MessageTraced(NamedTuple):
     """One message of a usage went over the wire (retransmissions are not repeated).
 
@@ -184,5 +225,8 @@ SipEvent = (
     | OutgoingAnswered
     | OutgoingFailed
     | RequestFinal
+    | Notified
+    | SubscriptionExpired
+    | SessionRefreshed
     | MessageTraced
 )

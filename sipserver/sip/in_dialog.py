@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipserver.sip import routing
+from sipserver.sip import routing, subscriptions
 from sipserver.sip.body import SDP, session_description
 from sipserver.sip.core import Core, HeaderList
 from sipserver.sip.dialog import Dialog
@@ -49,13 +49,7 @@ class InDialog:
         if refusal is None:
             refusal = self._out_of_place(usage, dialog, request)
         if refusal is not None:
-            core.respond(
-                transaction,
-                refusal.status,
-                now,
-                reason=refusal.reason,
-                headers=refusal.headers,
-            )
+            self._refuse(transaction, refusal, now)
             return
         if dialog.direct:
             dialog.flow = flow  # a new connection, or a NAT binding that moved
@@ -69,7 +63,9 @@ class InDialog:
         if not dialog.accepts(request.cseq.number):
             return Refusal(500, "CSeq out of order", self._retry_after())
         method = request.method
-        if usage.phase is Phase.LEAVING and method != "BYE":
+        if usage.phase is Phase.LEAVING and method not in ("BYE", "NOTIFY"):
+            return Refusal(481)
+        if usage.phase is Phase.ENDED and method != "NOTIFY":  # RFC 5057: only subscriptions live
             return Refusal(481)
         if method != "INVITE" and not (method == "UPDATE" and request.body):
             return None
@@ -81,6 +77,16 @@ class InDialog:
         if core.exchange_pending(usage):
             return Refusal(491)
         return None
+
+    def _refuse(self, transaction: ServerTransaction, refusal: Refusal | None, now: float) -> None:
+        if refusal is not None:
+            self._core.respond(
+                transaction,
+                refusal.status,
+                now,
+                reason=refusal.reason,
+                headers=refusal.headers,
+            )
 
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
         # RFC 3261 14.2 wants 0 to 10 seconds that differ between the peers that have to wait.
@@ -110,6 +116,8 @@ class InDialog:
             core.respond(transaction, 200, now, headers=(contact, *core.allow_headers))
         elif method == "UPDATE":
             self._offered(usage, request, transaction)
+        elif method == "NOTIFY":
+            self._refuse(transaction, subscriptions.notified(core, usage, transaction, now), now)
         else:
             number = core.layer.number(transaction)
             core.output.events.append(InDialogRequest(usage.number, number, request))
@@ -171,10 +179,9 @@ class InDialog:
     ) -> int:
         """Send a request in the dialog; its outcome comes as RequestFinal with the token."""
         core = self._core
-        if method in ("INVITE", "ACK", "CANCEL", "BYE"):
-            raise LocalProtocolError(f"{method} has a function of its own")
-        if usage.phase not in (Phase.ANSWERED, Phase.CONFIRMED):
-            raise LocalProtocolError("The call is not up")
+        if method in ("INVITE", "ACK", "CANCEL", "BYE", "PRACK", "REFER"):
+            raise LocalProtocolError(f"{method} is not sent this way")
+        usage.require_up()
         token = core.next_number()
 
         def on_final(status: int, response: Response | None, at: float) -> None:

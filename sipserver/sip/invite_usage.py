@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sipserver.sip.dialog import Dialog
     from sipserver.sip.events import Flow
     from sipserver.sip.message import Request
+    from sipserver.sip.subscriptions import Subscription
     from sipserver.sip.timers import Deadline, Deadlines
     from sipserver.sip.transactions.client_invite import ClientInvite
     from sipserver.sip.transactions.layer import ServerTransaction, TransactionLayer
@@ -54,9 +55,11 @@ class InviteUsage:
         "number",
         "offer",
         "phase",
+        "referred",
         "reinvite",
         "repeater",
         "server",
+        "subscriptions",
     )
 
     def __init__(self, number: int, invite: Request) -> None:
@@ -68,6 +71,8 @@ class InviteUsage:
         self.late_offer = False  # the next ACK (theirs or ours) carries the answer
         self.bye_headers: list[tuple[str, str]] | None = None  # BYE waits for the ACK
         self.expiry: Deadline | None = None  # refresh of 18x; last moment of a failed usage
+        self.subscriptions: tuple[Subscription, ...] = ()
+        self.referred = False  # a REFER of the peer has been accepted
         # server side
         self.server: ServerInvite | None = None  # the first INVITE's transaction
         self.flow: Flow | None = None  # where the first INVITE came from
@@ -86,6 +91,11 @@ class InviteUsage:
         if self.dialog is None:
             raise LocalProtocolError("There is no dialog yet")
         return self.dialog
+
+    def require_up(self) -> None:
+        """Raise LocalProtocolError unless the call is answered and we are not hanging up."""
+        if self.phase not in (Phase.ANSWERED, Phase.CONFIRMED):
+            raise LocalProtocolError("The call is not up")
 
     def stop(self, deadlines: Deadlines) -> None:
         """Cancel all deadlines of the usage itself."""

@@ -19,6 +19,7 @@ _KNOWN_METHODS: Final = frozenset(
     )
 )
 _ONLY_IN_DIALOGS: Final = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
+_EVENT_PACKAGE: Final = "refer"  # RFC 3515, the only one known here
 
 
 class Refusal(NamedTuple):
@@ -54,8 +55,16 @@ def _screen_outside(request: Request, config: EngineConfig) -> Refusal | None:
     if method in ("INVITE", "OPTIONS") or method in config.out_of_dialog_methods:
         return None
     if method in _ONLY_IN_DIALOGS:
-        return Refusal(481)
+        return (bad_event(request) if method == "NOTIFY" else None) or Refusal(481)
     return Refusal(405, headers=(("Allow", config.allow_outside_value),))
+
+
+def bad_event(notify: Request) -> Refusal | None:
+    """Return 489 for a NOTIFY about anything but a REFER (RFC 6665 4.1.3)."""
+    package = (notify.headers.get("Event") or "").partition(";")[0].strip().lower()
+    if package == _EVENT_PACKAGE:
+        return None
+    return Refusal(489, headers=(("Allow-Events", _EVENT_PACKAGE),))
 
 
 def _screen_extensions(request: Request, config: EngineConfig) -> Refusal | None:

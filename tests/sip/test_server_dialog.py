@@ -167,7 +167,7 @@ def test_requests_in_the_dialog_that_the_engine_answers():
     assert node.told() == []
 
 
-@pytest.mark.parametrize("method", ["INFO", "REFER", "NOTIFY"])
+@pytest.mark.parametrize("method", ["INFO", "REFER"])
 def test_requests_in_the_dialog_that_the_layer_above_answers(method):
     node = Node()
     usage = node.up()

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from sipdomains.policy import CredentialHashes, DomainPolicy
+from sipdomains.policy import DomainPolicy
+from sipserver.calls import digest
 from sipserver.calls.admission import Limits, Load, Refuse, SpentNonces, admit
 from sipserver.calls.ports import (
     Clock,
@@ -26,11 +27,6 @@ from sipserver.sip.errors import RemoteProtocolError
 from sipserver.sip.events import IncomingInvite
 from sipserver.sip.message import Request
 from sipserver.sip.uri import SipUri
-
-# Compared against when the user is unknown, so that the answer takes as long as for a known one.
-_NOBODY = CredentialHashes("", "0" * 32, "0" * 64)
-# They give up when any challenge, also a later one, names an algorithm that they do not know.
-_MD5_AGENTS = ("baresip v0.", "baresip v1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,47 +213,24 @@ async def _credentials(
 ) -> str | Challenged | Refused:
     """The user name when the digest is right (sip-domain.md section 2)."""
     now = clock.wall()
-    given = _digest_for(request, config.realm)
-    if given is None or given.algorithm not in config.digest_algorithms:
-        return _challenge(request, policy, config, now, stale=False)
-    state = auth.check_nonce(
-        config.nonce_secret, given.nonce, request.call_id, now, config.nonce_seconds
+    checked = await digest.check(
+        request, config, now, lambda user: directory.credential(policy.domain_sid, user)
     )
-    if state is auth.NonceState.FORGED:
-        return _challenge(request, policy, config, now, stale=False)
-    known = await directory.credential(policy.domain_sid, given.username)
-    hashes = known or _NOBODY
-    # The digest's uri need not be the Request-URI: proxies rewrite that one, and SIPp among others
-    # puts the server's address there. The nonce is bound to the Call-ID instead.
-    right = auth.verify(given, hashes.ha1_md5, hashes.ha1_sha256, request.method)
-    if known is None or not right:
-        return Refused("bad-credentials", "", policy, username=given.username)
-    if state is auth.NonceState.STALE or not spent.spend(given.nonce, clock.monotonic()):
-        return _challenge(request, policy, config, now, stale=True)
-    return given.username
-
-
-def _digest_for(request: Request, realm: str) -> auth.DigestCredentials | None:
-    """The credentials for our realm; ones for other realms (further proxies) are not ours."""
-    for name in ("Proxy-Authorization", "Authorization"):
-        for value in request.headers.get_all(name):
-            try:
-                given = auth.DigestCredentials.parse(value)
-            except RemoteProtocolError:
-                continue
-            if given.realm == realm:
-                return given
-    return None
+    match checked.proof:
+        case digest.Proof.MISSING:
+            return _challenge(request, policy, config, now, stale=False)
+        case digest.Proof.WRONG:
+            return Refused("bad-credentials", "", policy, username=checked.username)
+        case digest.Proof.RIGHT if spent.spend(checked.nonce, clock.monotonic()):
+            return checked.username
+        case _:
+            return _challenge(request, policy, config, now, stale=True)
 
 
 def _challenge(
     request: Request, policy: DomainPolicy, config: IntakeConfig, now: float, *, stale: bool
 ) -> Challenged:
-    nonce = auth.make_nonce(config.nonce_secret, int(now), request.call_id)
-    offered: Sequence[str] = config.digest_algorithms
-    if auth.MD5 in offered and (request.headers.get("User-Agent") or "").startswith(_MD5_AGENTS):
-        offered = (auth.MD5,)
-    values = auth.challenges(config.realm, nonce, offered, stale=stale)
+    values = digest.challenges(request, config, now, stale=stale)
     return Challenged([("Proxy-Authenticate", value) for value in values], stale, policy)
 
 

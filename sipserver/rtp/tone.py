@@ -9,13 +9,13 @@ from math import pi, sin
 from sipserver.rtp import g711
 from sipserver.rtp.telephone_event import GAP_MS, PAUSES, TONE_MS
 
-_LOW = (697, 770, 852, 941)
-_HIGH = (1209, 1336, 1477, 1633)
-_KEYS = ("123A", "456B", "789C", "*0#D")
+LOW = (697, 770, 852, 941)
+HIGH = (1209, 1336, 1477, 1633)
+KEYS = ("123A", "456B", "789C", "*0#D")
 FREQUENCIES = {
     key: (low, high)
-    for low, row in zip(_LOW, _KEYS, strict=True)
-    for high, key in zip(_HIGH, row, strict=True)
+    for low, row in zip(LOW, KEYS, strict=True)
+    for high, key in zip(HIGH, row, strict=True)
 }
 _AMPLITUDE = 5000  # each tone about -13 dBm0, their sum about -10
 _RAMP = 16  # samples of fading in and out: no clicks

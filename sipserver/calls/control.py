@@ -4,74 +4,65 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sipserver.calls.ports import (
-    MediaParameters,
-    MediaSession,
-    PlayOperation,
-)
-from sipserver.calls.routing import same_ip_version
+from sipserver.calls import recording, referring
+from sipserver.calls.inbound import InboundSession
+from sipserver.calls.leg_media import LegMedia
+from sipserver.calls.ports import PlayOperation
 from sipserver.calls.session import CallSession
-from sipserver.mediapool.session_proxy import NoMedia
-from sipserver.sdp.description import SdpError, SessionDescription
-from sipserver.sdp.negotiate import (
-    Answer,
-    LocalMedia,
-    Refusal,
-    accept_answer,
-    make_offer,
-    negotiate,
-)
+from sipserver.calls.waiting import unless_over, value
+from sipserver.sdp.description import SessionDescription
 from twimlrunner.engine.interrupts import MediaLost
-from twimlrunner.engine.ports import CallEnded, Clip, Speech, VerbFailed
+from twimlrunner.engine.ports import (
+    CallEnded,
+    Clip,
+    Dialled,
+    DialPlan,
+    Recorded,
+    RecordPlan,
+    Referred,
+    Speech,
+    VerbFailed,
+)
 from twimlrunner.speech.ports import PromptError
 from twimlrunner.twiml.nodes.say import BAD_LANGUAGE, BAD_VOICE
+
+if TYPE_CHECKING:
+    from sipserver.calls.office import Office
 
 T = TypeVar("T")
 
 
 class LiveCall:
-    """Every operation raises CallEnded as soon as ``session.over`` is set, also while it waits."""
+    """Every operation raises CallEnded as soon as ``session.over`` is set, also while it waits;
+    those that owe a report return it instead."""
 
-    def __init__(self, session: CallSession, offer: SessionDescription | None) -> None:
-        self._session = session
-        self._offer = offer
-        self._sdp_version = 0
-        self._own_offer: bytes | None = None
-        self._connected = False
-        self._parameters: MediaParameters
+    def __init__(
+        self, session: CallSession, office: Office, offer: SessionDescription | None = None
+    ) -> None:
+        self.session = session
+        self.office = office
+        self.media = LegMedia(session, offer)
+        session.on_offer = self.media.on_offer
+        session.on_late_answer = self.media.on_late_answer
 
     # --- CallControl ------------------------------------------------------------------------
 
     @property
     def answered(self) -> bool:
-        return self._session.answered
+        return self.session.answered
+
+    @property
+    def type_ahead(self) -> bool:
+        return self.session.policy.type_ahead
 
     async def ensure_answered(self) -> None:
-        session = self._session
+        session = self.session
         if session.over.done():
             raise CallEnded
-        if self._connected:
-            return
-        if session.media is None:
-            try:
-                await self.unless_over(self._open())
-            except NoMedia as error:
-                raise self._lost("media-unavailable", error) from error
-        media = self._media
-        if not session.answered:
-            self._answer(media)
-        body = await self.unless_over(_value(session.acked))
-        if self._own_offer is not None:
-            self._take_answer(self._own_offer, body)
-        await self._connect(media)
-        self._connected = True
-        session.event("media", {"what": "connected", "codec": self._parameters.codec})
-
-    async def _open(self) -> None:
-        # Kept in the same step as it is got: a port must not be lost to a cancellation.
-        self._session.media = await self._session.env.media.open(self._family(), self._on_media)
+        if isinstance(session, InboundSession) and not session.acked_media:
+            await self._answer(session)
 
     async def play(self, clip: Clip) -> None:
         try:
@@ -79,11 +70,11 @@ class LiveCall:
                 self._warn_about_voice(clip)
                 await self.unless_over(self._speak(clip))
             else:
-                verify = self._session.policy.verify_tls
+                verify = self.session.policy.verify_tls
                 path = await self.unless_over(
-                    self._session.env.prompts.fetch(clip, verify_tls=verify)
+                    self.session.env.prompts.fetch(clip, verify_tls=verify)
                 )
-                await self.unless_over(self._finish(self._media.play([path])))
+                await self.unless_over(self._finish(self.media.session.play([path])))
         except PromptError as error:
             url = "" if isinstance(clip, Speech) else clip.url
             raise VerbFailed(error.code, error.message, url) from error
@@ -94,118 +85,83 @@ class LiveCall:
     async def send_digits(self, digits: str) -> None:
         await self.unless_over(self._send_digits(digits))
 
-    # --- offers within the call -------------------------------------------------------------
-
-    async def on_offer(self, body: bytes) -> None:
-        """re-INVITE or UPDATE: hold, resume, a new address or codec (RFC 3264 section 8)."""
-        session = self._session
-        media = session.media
-        if media is None or not self._connected or session.over.done():
-            session.env.sip.refuse_offer(session.usage, 491)
-            return
-        if not body:
-            self._own_offer = make_offer(self._capabilities, self._local(media))
-            session.env.sip.answer_offer(session.usage, self._own_offer)
-            return
+    async def next_digit(self, timeout: float | None) -> str | None:
+        keys = self.session.keys
+        if self.session.over.done():
+            raise CallEnded
+        if not keys.empty():
+            return keys.get_nowait()
         try:
-            offer = SessionDescription.parse(body)
-            answer = self._reachable(negotiate(offer, self._capabilities, self._local(media)))
-        except SdpError as error:
-            answer = Refusal(488, 32102, str(error))
-        if isinstance(answer, Refusal):
-            session.notify(answer.code, "warning", f"re-INVITE refused: {answer.reason}")
-            session.env.sip.refuse_offer(session.usage, answer.status)
-            return
-        session.env.sip.answer_offer(session.usage, answer.sdp)
-        await self._reconnect(media, answer)
+            return await self.unless_over(asyncio.wait_for(keys.get(), timeout))
+        except TimeoutError:
+            return None
 
-    async def on_late_answer(self, body: bytes) -> None:
-        """The ACK of a re-INVITE without SDP brings the answer to our offer."""
-        media, offer = self._session.media, self._own_offer
-        if media is None or offer is None or not body:
-            return
-        self._own_offer = None
-        answer = self._reachable(accept_answer(offer, body))
-        if isinstance(answer, Answer):
-            await self._reconnect(media, answer)
-        else:
-            self._session.notify(answer.code, "warning", f"SDP answer in ACK: {answer.reason}")
+    def forget_digits(self) -> None:
+        while not self.session.keys.empty():
+            self.session.keys.get_nowait()
 
-    async def _reconnect(self, media: MediaSession, answer: Answer) -> None:
-        before = self._parameters.direction
-        self._parameters = _parameters(answer)
-        await self._connect(media)
-        what = "resume" if answer.direction == "sendrecv" else "hold"
-        if before != answer.direction:
-            self._session.event("media", {"what": what, "direction": answer.direction})
+    async def record(self, plan: RecordPlan) -> Recorded:
+        return await recording.record(self.session, plan)
 
-    async def _connect(self, media: MediaSession) -> None:
-        try:
-            await self.unless_over(media.connect(self._parameters))
-        except NoMedia as error:
-            raise self._lost("media-lost", error) from error
-        except ValueError as error:  # negotiation lets nothing pass that the worker refuses
-            raise self._lost("internal-error", error) from error
+    async def dial(self, plan: DialPlan) -> Dialled:
+        return await self.office.dial(self, plan)
 
-    def _lost(self, cause: str, why: object) -> CallEnded:
-        self._session.interrupt(MediaLost(cause), f"({why})")
-        return CallEnded()
-
-    def _reachable(self, agreed: Answer | Refusal) -> Answer | Refusal:
-        host = self._session.env.sip.local_host(self._session.flow)
-        if isinstance(agreed, Answer) and not same_ip_version(agreed.remote[0], host):
-            return Refusal(488, 32102, f"{agreed.remote[0]} is of another IP version")
-        return agreed
+    async def refer(self, target: str) -> Referred:
+        return await referring.refer(self.session, target)
 
     # --- answering --------------------------------------------------------------------------
 
-    def _answer(self, media: MediaSession) -> None:
-        session = self._session
-        if self._offer is None:
-            body = self._own_offer = make_offer(self._capabilities, self._local(media))
-        else:
-            answer = negotiate(self._offer, self._capabilities, self._local(media))
-            if isinstance(answer, Refusal):  # intake tried it; only a change of code gets here
-                raise self._lost("no-common-codec", answer.reason)
-            self._parameters = _parameters(answer)
-            body = answer.sdp
-        session.answered_at = session.env.clock.wall()
-        session.final_response_sent = True
-        session.env.sip.answer(session.usage, body)
-        session.event("answered", {}, "in-progress")
+    async def early_media(self) -> bool:
+        """Let the caller hear before the answer (183 with SDP). False if that cannot be: it is
+        answered already, or waits for an offer of ours."""
+        session = self.session
+        if session.answered or self.media.offer is None:
+            return False
+        if not self.media.connected:
+            await self.media.open()
+            session.env.sip.ring(session.usage, status=183, body=self.media.answer())
+            await self.media.connect()
+        return True
 
-    def _take_answer(self, offer: bytes, body: bytes) -> None:
-        self._own_offer = None
-        answer = self._reachable(accept_answer(offer, body))
-        if isinstance(answer, Refusal):
-            raise self._lost("bad-sdp", f"SDP answer in ACK: {answer.reason}")
-        self._parameters = _parameters(answer)
-
-    def _local(self, media: MediaSession) -> LocalMedia:
-        self._sdp_version += 1
-        session = self._session
-        host = session.env.sip.local_host(session.flow)
-        return LocalMedia(host, media.port, session.usage + 1, self._sdp_version)
-
-    def _family(self) -> str:
-        return "ip6" if ":" in self._session.env.sip.local_host(self._session.flow) else "ip4"
+    async def _answer(self, session: InboundSession) -> None:
+        media = self.media
+        await media.open()
+        late = media.offer is None
+        if not session.answered:
+            body = media.own_offer() if late else media.answer()
+            session.answered_at = session.env.clock.wall()
+            session.final_response_sent = True
+            session.env.sip.answer(session.usage, body)
+            session.event("answered", {}, "in-progress")
+        acknowledged = await self.unless_over(value(session.acked))
+        if late:
+            refusal = media.accept(acknowledged)
+            media.settled()
+            if refusal is not None:
+                session.interrupt(
+                    MediaLost("bad-sdp"), f"(SDP answer in ACK: {refusal.reason})"
+                )
+                raise CallEnded
+        if not media.connected:
+            await media.connect()
+        session.acked_media = True
 
     # --- playing ----------------------------------------------------------------------------
 
     def _warn_about_voice(self, speech: Speech) -> None:
         """The parser has told what is wrong with the text; only engines know their voices."""
-        for issue in self._session.env.prompts.issues(speech):
+        for issue in self.session.env.prompts.issues(speech):
             if issue.code in (BAD_VOICE, BAD_LANGUAGE):
-                self._session.notify(issue.code, "warning", issue.message)
+                self.session.notify(issue.code, "warning", issue.message)
 
     async def _speak(self, speech: Speech) -> None:
         """Begins with the first sentence; the rest is appended as it becomes ready."""
         operation: PlayOperation | None = None
         complete = False
         try:
-            async for path in self._session.env.prompts.speak(speech):
+            async for path in self.session.env.prompts.speak(speech):
                 if operation is None:
-                    operation = self._media.play([path], more=True)
+                    operation = self.media.session.play([path], more=True)
                 else:
                     operation.extend([path], more=True)
             if operation is None:
@@ -227,69 +183,8 @@ class LiveCall:
             raise PromptError(12400, "The media worker could not play the prompt.")
 
     async def _send_digits(self, digits: str) -> None:
-        await self._media.send_digits(digits)
-
-    def _on_media(self, event: str, data: dict[str, Any]) -> None:
-        session = self._session
-        if event == "lost":
-            session.interrupt(MediaLost("media-lost"))
-        elif event == "rtp_timeout":
-            session.interrupt(MediaLost("no-audio"))
-        elif event == "stats":
-            session.media_stats = data
-        elif event == "first_packet":
-            session.event("media", {"what": "first-packet", **data})
-
-    # --- small ------------------------------------------------------------------------------
-
-    @property
-    def _media(self) -> MediaSession:
-        media = self._session.media
-        if media is None:
-            raise RuntimeError("media before the answer")
-        return media
-
-    @property
-    def _capabilities(self) -> Any:
-        return self._session.env.settings.intake.capabilities
+        await self.media.session.send_digits(digits)
 
     async def unless_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Await ``work``; the moment the call is over it is cancelled and CallEnded raised."""
-        over = self._session.over
-        if over.done():
-            work.close()
-            raise CallEnded
-        task = asyncio.ensure_future(work)
-        waiting: set[asyncio.Future[Any]] = {task, over}
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            await _cancel(task)
-            raise
-        if task.done():
-            return task.result()
-        await _cancel(task)
-        raise CallEnded
-
-
-async def _cancel(task: asyncio.Future[Any]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()  # seen: the call is over, nobody needs it
-
-
-async def _value(future: asyncio.Future[T]) -> T:
-    return await asyncio.shield(future)
-
-
-def _parameters(answer: Answer) -> MediaParameters:
-    return MediaParameters(
-        remote=answer.remote,
-        codec=answer.codec,
-        payload_type=answer.payload_type,
-        dtmf_payload=answer.dtmf_payload,
-        ptime_ms=answer.ptime_ms,
-        direction=answer.direction,
-        rtcp_mux=answer.rtcp_mux,
-    )
+        return await unless_over(self.session.over, work)

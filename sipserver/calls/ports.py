@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 from sipdomains.contracts import FetchReply, LogRecord
 from sipdomains.policy import CredentialHashes, DomainPolicy, RegisteredContact, TrunkPolicy
-from sipserver.sip.events import Flow
+from sipserver.mediapool.recording import RecordOperation, RecordSpec
+from sipserver.sip.events import Flow, RequestFinal
+from sipserver.sip.message import Response
+from sipserver.sip.uri import SipUri
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import SpeechIssue
 
@@ -150,6 +153,7 @@ class MediaParameters:
     ptime_ms: int
     direction: str
     rtcp_mux: bool
+    inband_dtmf: bool = False
 
 
 class PlayOperation(Protocol):
@@ -170,6 +174,10 @@ class MediaSession(Protocol):
     @property
     def port(self) -> int: ...
 
+    @property
+    def worker(self) -> object:
+        """Whose it is: only sessions of one worker can be bridged."""
+
     async def connect(self, parameters: MediaParameters) -> None:
         """Raises NoMedia when the worker is gone, ValueError when it cannot do that."""
 
@@ -177,6 +185,18 @@ class MediaSession(Protocol):
 
     async def send_digits(self, digits: str) -> str:
         """Cause as :meth:`PlayOperation.wait`."""
+
+    def ringback(self, country: str) -> PlayOperation:
+        """The ring tone of a country, until it is stopped."""
+
+    async def bridge(self, other: Any, *, swallow: str = "") -> None:
+        """Relay audio and keys both ways from now on. Keys in ``swallow`` are told, not passed on.
+        Raises ValueError: other worker; NoMedia."""
+
+    async def unbridge(self) -> None:
+        """Safe at any time."""
+
+    def record(self, spec: RecordSpec) -> RecordOperation: ...
 
     async def close(self) -> dict[str, Any]:
         """Frees the port; returns final statistics. Safe to call twice and after loss."""
@@ -187,20 +207,26 @@ MediaListener = Callable[[str, dict[str, Any]], None]
 
 
 class Media(Protocol):
-    async def open(self, family: str, listener: MediaListener) -> MediaSession:
-        """Bind a port (``family`` ip4 or ip6). Raises NoMedia."""
+    async def open(
+        self, family: str, listener: MediaListener, *, near: Any = None
+    ) -> MediaSession:
+        """Bind a port (``family`` ip4 or ip6), on the worker of the session ``near`` if that is
+        given. Raises NoMedia."""
 
 
 # --- signalling -----------------------------------------------------------------------------
 
 SipHeaders = Sequence[tuple[str, str]]
+OnFinal = Callable[[int, Response | None], None]
 
 
 class SipPort(Protocol):
     """The engine's commands for one node, sent on at once. Each is a no-op on a usage that is
     already over (the event that says so may still be on its way)."""
 
-    def ring(self, usage: int, *, headers: SipHeaders = ()) -> None: ...
+    def ring(
+        self, usage: int, *, headers: SipHeaders = (), status: int = 180, body: bytes = b""
+    ) -> None: ...
 
     def answer(self, usage: int, body: bytes, *, headers: SipHeaders = ()) -> None: ...
 
@@ -218,6 +244,50 @@ class SipPort(Protocol):
     def refuse_offer(self, usage: int, status: int, *, headers: SipHeaders = ()) -> None: ...
 
     def respond(self, transaction: int, status: int, *, headers: SipHeaders = ()) -> None: ...
+
+    # --- calls of ours ---
+
+    def invite(
+        self,
+        target_uri: str,
+        *,
+        from_: str,
+        to: str,
+        body: bytes,
+        call_id: str,
+        flow: Flow | None,
+        destination: tuple[str, str, int] | None,
+        headers: SipHeaders,
+        on_usage: Callable[[int], None],
+    ) -> int:
+        """The usage, which ``on_usage`` is told before any event of it comes. Raises
+        LocalProtocolError when no INVITE can be made of this."""
+
+    def acknowledge(self, usage: int, body: bytes = b"") -> None: ...
+
+    def cancel(self, usage: int) -> None: ...
+
+    def retry_invite(self, usage: int, headers: SipHeaders) -> None: ...
+
+    def reinvite(self, usage: int, body: bytes, *, on_final: OnFinal) -> None:
+        """``on_final`` as for ``refer``."""
+
+    def refer(self, usage: int, refer_to: str, *, referred_by: str, on_final: OnFinal) -> int:
+        """REFER in the dialog; ``on_final`` gets (status, response) of its final response, 481 at
+        once when the call is over. Returns the token that ``Notified`` events bear (0: none)."""
+
+    def notify(self, usage: int, body: bytes, *, state: str, event_id: int) -> None: ...
+
+    def find_dialog(self, call_id: str, to_tag: str, from_tag: str) -> int | None: ...
+
+    def settle(self, event: RequestFinal) -> None:
+        """Hand the final response of a request of ours to whoever waits for it."""
+
+    async def resolve(
+        self, uri: SipUri, *, transport: str | None = None
+    ) -> Sequence[tuple[str, str, int]]:
+        """(transport, address, port) to try, in order (RFC 3263). Raises OSError: nothing found,
+        or nothing that may be called."""
 
     def local_host(self, flow: Flow) -> str:
         """The address that this peer should send media to."""

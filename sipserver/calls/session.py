@@ -1,84 +1,44 @@
-"""CallSession: what one live call knows, and its voice in the log. No policy, no flow control."""
+"""CallSession: what one live leg knows, and its voice in the log. No policy, no flow control.
+
+``inbound`` and ``outbound`` add what a leg that came in, or that we placed, knows besides.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sipdomains.contracts import (
+    CallbackPromised,
     CallClosed,
     CallEventRecord,
     CallOpened,
     NotificationRecord,
 )
 from sipdomains.policy import DomainPolicy
-from sipserver.calls.intake import IntakeConfig
-from sipserver.calls.ports import (
-    CallLog,
-    Clock,
-    Directory,
-    Media,
-    MediaSession,
-    Prompts,
-    SipPort,
-    WebhookGateway,
-)
-from sipserver.calls.routing import addressed_host
+from sipserver.calls.environment import Environment
+from sipserver.calls.ports import MediaSession
 from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
-from sipserver.sip.events import IncomingInvite, MessageTraced
-from sipserver.sip.message import Request
+from sipserver.sip.events import Flow, InDialogRequest, MessageTraced, Notified
 from twimlrunner.engine.interrupts import Interrupt, Over
+from twimlrunner.engine.ports import CallbackTarget
 from twimlrunner.engine.scopes import InterruptSignal
-from twimlrunner.webhooks.request import CallFacts, header_parameters
+from twimlrunner.webhooks.callbacks import EVENT_OF_STATUS, progress_parameters
+from twimlrunner.webhooks.request import CallFacts
+
+if TYPE_CHECKING:
+    from sipserver.calls.bridging import Bridge
+    from sipserver.calls.leg_media import LegMedia
 
 # Messages of one call in the log: hours of refreshes fit, a peer that floods us does not.
 TRACED_MESSAGES = 1000
 ADOPTED_MESSAGES = 20
 
-
-@dataclass(frozen=True, slots=True)
-class CallSettings:
-    """Numbers and texts of the call layer. Seconds are floats.
-
-    ``parting_seconds``: how long a verb may still report after the peer is gone.
-    ``cleanup_seconds``: bound on freeing what a call holds. ``no_audio_seconds`` 0 = never.
-    """
-
-    node: str
-    user_agent: str
-    intake: IntakeConfig
-    parting_seconds: float = 2.0
-    cleanup_seconds: float = 2.0
-    apology: str = "We are sorry. An application error has occurred. Goodbye."
-    apology_seconds: float = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The ports of the node that calls work through."""
-
-    settings: CallSettings
-    sip: SipPort
-    directory: Directory
-    log: CallLog
-    webhooks: WebhookGateway
-    prompts: Prompts
-    media: Media
-    clock: Clock
-    new_call_sid: Callable[[], str]
-
-
-@dataclass(slots=True)
-class Facts:
-    """What was learned at intake; written once, before the row is opened."""
-
-    policy: DomainPolicy
-    addressed: str
-    source: str
-    username: str
+NOBODY_LISTENS = 1000  # keys that wait for a verb; what is beyond is dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,54 +51,75 @@ class EarlyFact:
     status: str = ""
 
 
-class CallSession:
-    """One inbound call leg.
+class CallSession(ABC):
+    """One call leg.
 
     ``signal`` holds what shall end or replace the program. ``over`` resolves with the first *fact*
     among it (peer or media gone): a level, not an edge, so whoever looks later still sees it.
-    ``acked`` resolves with the body of the ACK to our 2xx.
+    ``usage`` is the engine's handle (0: a leg that we place and that has no INVITE out).
     """
 
-    def __init__(self, env: Environment, invite: IncomingInvite) -> None:
-        loop = asyncio.get_running_loop()
+    direction: str
+    # Slugs of termination for what the peer did.
+    hangup_cause: str
+
+    def __init__(self, env: Environment, usage: int, flow: Flow) -> None:
         self.env = env
         self.call_sid = env.new_call_sid()
-        self.invite = invite
-        self.usage = invite.usage
-        self.request: Request = invite.request
-        self.flow = invite.flow
+        self.usage = usage
+        self.flow = flow
         self.signal = InterruptSignal()
         self.detail = ""  # of what is in signal, for the operator
-        self.over: asyncio.Future[Over] = loop.create_future()
-        self.acked: asyncio.Future[bytes] = loop.create_future()
-        self.facts: Facts | None = None
+        self.over: asyncio.Future[Over] = asyncio.get_running_loop().create_future()
         self.media: MediaSession | None = None
         self.status = "ringing"
         self.opened = False
         self.answered_at: float | None = None
-        self.final_response_sent = False
         self.http_session: dict[str, Any] = {}
         self.media_stats: dict[str, Any] = {}
         self.dialog_over = False
-        # Set while media runs: what answers a re-INVITE, and the ACK that answers our offer.
+        self.callback: CallbackTarget | None = None
+        self.recording: tuple[str, str, int] | None = None  # (sid, url, seconds) of the last one
+        self.last_headers: tuple[tuple[str, str], ...] = ()  # of the peer's BYE or final response
+        self.keys: asyncio.Queue[str] = asyncio.Queue(NOBODY_LISTENS)
+        # Hooks of whoever deals with the leg at the moment.
         self.on_offer: Callable[[bytes], Coroutine[Any, Any, None]] | None = None
         self.on_late_answer: Callable[[bytes], Coroutine[Any, Any, None]] | None = None
+        self.on_key: Callable[[str], None] | None = None
+        self.on_refer: Callable[[InDialogRequest], None] | None = None
+        self.on_notified: Callable[[Notified], None] | None = None
+        self.on_bridged: Callable[[], None] | None = None
+        self.on_fetched: Callable[[], None] | None = None
+        self.after_end: Coroutine[Any, Any, None] | None = None  # what the manager runs then
+        self.bridge: Bridge | None = None
+        self.leg_media: LegMedia | None = None
+        self.referred_last = False  # the last verb that ran was a Refer of ours
+        self.transfers = 0  # how many REFERs it has seen, both ways
         self._sequence = 0
+        self._promised = 0
         self._traced = 0
         self._early: list[EarlyFact | NotificationRecord] = []
+
+    # --- what kinds of legs differ in -------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def policy(self) -> DomainPolicy:
+        """Of the domain that the call belongs to."""
+
+    @abstractmethod
+    def opening(self) -> CallOpened:
+        """The row as it is when the call begins."""
+
+    @abstractmethod
+    def call_facts(self, status: str) -> CallFacts:
+        """What the application is told."""
 
     # --- state ------------------------------------------------------------------------------
 
     @property
     def answered(self) -> bool:
         return self.answered_at is not None
-
-    @property
-    def policy(self) -> DomainPolicy:
-        """Of the domain. Only after intake has accepted the call."""
-        if self.facts is None:
-            raise RuntimeError("no facts before intake")
-        return self.facts.policy
 
     def interrupt(self, what: Interrupt, detail: str = "") -> None:
         """Store it; whoever waits wakes up. Merge rules: twimlrunner.engine.interrupts."""
@@ -149,17 +130,25 @@ class CallSession:
         if isinstance(what, Over) and not self.over.done():
             self.over.set_result(what)
 
+    def key_pressed(self, key: str) -> None:
+        """One DTMF key of the peer, by whatever way it came. Never in the log."""
+        if self.on_key is not None:
+            self.on_key(key)
+        elif not self.keys.full():
+            self.keys.put_nowait(key)
+
     # --- the log ----------------------------------------------------------------------------
 
     def event(self, kind: str, data: dict[str, Any] | None = None, status: str = "") -> None:
         """One more fact. Facts told before the row exists wait for it."""
-        if status:
-            self.status = status
         fact = EarlyFact(self.env.clock.wall(), kind, data or {}, status)
         if self.opened:
             self._tell(fact)
         else:
             self._early.append(fact)
+        if status:
+            self.status = status
+            self._promise(status)
 
     def trace(self, message: MessageTraced) -> None:
         if self._traced < TRACED_MESSAGES:
@@ -184,45 +173,23 @@ class CallSession:
         )
 
     def notify(self, code: int, level: str, message: str, url: str = "", method: str = "") -> None:
-        self._notify(
-            NotificationRecord(
-                at=self.env.clock.wall(),
-                code=code,
-                level=level,
-                message=message,
-                call_sid=self.call_sid,
-                account_sid=self.facts.policy.account_sid if self.facts else "",
-                request_method=method,
-                request_url=url,
-            )
-        )
-
-    def opening(self) -> CallOpened:
-        """The row as it is when the call is taken (or refused)."""
-        facts, request = self.facts, self.request
-        policy = facts.policy if facts else None
-        return CallOpened(
-            call_sid=self.call_sid,
-            account_sid=policy.account_sid if policy else "",
-            domain_sid=policy.domain_sid if policy else "",
-            domain_name=policy.domain_name if policy else addressed_host(request),
-            node=self.env.settings.node,
+        record = NotificationRecord(
             at=self.env.clock.wall(),
-            direction="inbound",
-            from_=str(request.from_.uri)[:255],
-            to=request.uri_text[:255],
-            status="ringing",
-            sip={
-                "call_id": request.call_id[:255],
-                "from_tag": (request.from_.tag or "")[:255],
-                "username": facts.username if facts else "",
-                "source_ip": facts.source if facts else self.flow.remote[0],
-                "source_port": self.flow.remote[1],
-                "transport": self.flow.transport,
-                "user_agent": (request.headers.get("User-Agent") or "")[:255],
-                "headers": self._shown_headers(),
-            },
+            code=code,
+            level=level,
+            message=message,
+            call_sid=self.call_sid,
+            account_sid=self._account_sid(),
+            request_method=method,
+            request_url=url,
         )
+        if self.opened:
+            self.env.log.append(record)
+        else:
+            self._early.append(record)
+
+    def _account_sid(self) -> str:
+        return self.policy.account_sid
 
     async def open(self) -> None:
         """Commit the row; then the facts that waited. Raises LogUnavailable."""
@@ -239,6 +206,8 @@ class CallSession:
         row = CAUSES[ending.cause]
         if row.code:
             self.notify(row.code, row.level, ending.reason)
+        self.status = ending.status
+        self._promise(ending.status, ending)
         self._sequence += 1
         self.env.log.append(
             CallClosed(
@@ -255,12 +224,6 @@ class CallSession:
             )
         )
 
-    def _notify(self, record: NotificationRecord) -> None:
-        if self.opened:
-            self.env.log.append(record)
-        else:
-            self._early.append(record)
-
     def _release(self) -> None:
         self.opened = True
         for early in self._early:
@@ -270,32 +233,44 @@ class CallSession:
                 self.env.log.append(early)
         self._early.clear()
 
-    # --- what the application is told -------------------------------------------------------
+    # --- status callbacks -------------------------------------------------------------------
 
-    def call_facts(self, status: str) -> CallFacts:
-        facts, request = self.facts, self.request
-        if facts is None:
-            raise RuntimeError("no facts before intake")
-        return CallFacts(
-            call_sid=self.call_sid,
-            account_sid=facts.policy.account_sid,
-            from_=str(request.from_.uri),
-            to=request.uri_text,
+    def callback_spec(self) -> dict[str, Any]:
+        """For the row, so that the sweep can keep the promise of ``completed``."""
+        wanted = self.callback
+        if wanted is None:
+            return {}
+        return {"url": wanted.url, "method": wanted.method, "events": list(wanted.events)}
+
+    def _promise(self, status: str, ending: Termination | None = None) -> None:
+        """Put the progress callback of this status on record, if one is wanted (webhooks.md 4.2)."""
+        wanted = self.callback
+        if wanted is None or EVENT_OF_STATUS.get(status) not in wanted.events:
+            return
+        now = self.env.clock.wall()
+        duration = None
+        if ending is not None:
+            duration = 0 if self.answered_at is None else round(now - self.answered_at)
+        parameters = progress_parameters(
+            self.call_facts(status),
             status=status,
-            direction="inbound",
-            sip_domain=facts.addressed,
-            sip_domain_sid=facts.policy.domain_sid,
-            sip_username=facts.username or None,
-            sip_call_id=request.call_id,
-            source_ip=facts.source,
-            headers=tuple(request.headers.items()),
-            extra_headers=facts.policy.extra_headers,
+            at=now,
+            sequence=self._promised,
+            duration=duration,
+            sip_response_code=ending.sip_status if ending is not None else None,
         )
-
-    def _shown_headers(self) -> list[tuple[str, str]]:
-        extra = self.facts.policy.extra_headers if self.facts else ()
-        prefix = len("SipHeader_")
-        return [
-            (name[prefix:], value)
-            for name, value in header_parameters(self.request.headers.items(), extra)
-        ]
+        self.env.log.append(
+            CallbackPromised(
+                message_id=self.env.new_id(),
+                stream=self.call_sid,
+                position=self._promised,
+                purpose="status-callback",
+                call_sid=self.call_sid,
+                account_sid=self._account_sid(),
+                at=now,
+                method=wanted.method,
+                url=wanted.url,
+                parameters=parameters,
+            )
+        )
+        self._promised += 1

@@ -14,6 +14,7 @@ from twimlrunner.engine.interrupts import (
     MediaLost,
     NodeDraining,
     Redirected,
+    Released,
     RemoteHangup,
     TimeLimit,
 )
@@ -43,6 +44,10 @@ CAUSES: dict[str, Cause] = {
     "caller-hangup": Cause("completed", 0, 0, "", "nobody", "The caller hung up."),
     "document-ended": Cause("completed", 0, 0, "", "nobody", "The application's TwiML ended."),
     "hangup-verb": Cause("completed", 0, 0, "", "nobody", "The application hung up."),
+    "refer-last": Cause(
+        "completed", 0, 0, "", "nobody",
+        "The transfer was the last thing in the application's TwiML, so this leg was ended.",
+    ),
     "reject-busy": Cause(
         "busy", 486, 0, "", "application", "The application rejected the call as busy."
     ),
@@ -120,6 +125,53 @@ CAUSES: dict[str, Cause] = {
     "peer-gone": Cause(
         "completed", 0, 32011, "warning", "network", "The caller no longer knows the call."
     ),
+    "session-expired": Cause(
+        "completed", 0, 32011, "warning", "network",
+        "The peer did not refresh the session in time (session timer).",
+    ),
+    # legs that we place
+    "callee-hangup": Cause("completed", 0, 0, "", "nobody", "The called party hung up."),
+    "callee-busy": Cause("busy", 486, 0, "", "nobody", "The called party is busy."),
+    "callee-no-answer": Cause("no-answer", 0, 0, "", "nobody", "The called party did not answer."),
+    "callee-declined": Cause("failed", 603, 0, "", "nobody", "The called party declined."),
+    "callee-failed": Cause(
+        "failed", 0, 32011, "warning", "network", "The called party's side refused the call."
+    ),
+    "callee-unreachable": Cause(
+        "failed", 0, 32011, "warning", "network", "The called party's side could not be reached."
+    ),
+    "callee-bad-sdp": Cause(
+        "failed", 0, 32102, "error", "network", "The SDP of the called party cannot be used."
+    ),
+    "undialable": Cause(
+        "failed", 0, 0, "", "application", "The number or address cannot be dialled."
+    ),
+    "outgoing-limit": Cause(
+        "failed", 0, 0, "", "operator", "The account's limit of outgoing calls is reached."
+    ),
+    "dial-cancelled": Cause(
+        "canceled", 487, 0, "", "nobody", "Another party answered first, so this one was let go."
+    ),
+    "caller-gone": Cause(
+        "canceled", 487, 0, "", "caller", "The caller was gone before the called party answered."
+    ),
+    "ring-timeout": Cause(
+        "no-answer", 487, 0, "", "nobody", "The called party did not answer in time."
+    ),
+    "released": Cause("completed", 0, 0, "", "nobody", "The other side of the call has ended."),
+    "time-limit": Cause(
+        "completed", 0, 0, "", "application", "The time limit of Dial was reached."
+    ),
+    "star-hangup": Cause(
+        "completed", 0, 0, "", "caller", "The caller left the called party with the * key."
+    ),
+    "screening-hangup": Cause(
+        "completed", 0, 0, "", "application",
+        "The document for the called party ended its call before it was connected.",
+    ),
+    "transferred": Cause(
+        "completed", 0, 0, "", "nobody", "The other party was transferred away from this one."
+    ),
     "node-stopped": Cause("completed", 503, 59910, "warning", "server", "The node was stopped."),
     "internal-error": Cause(
         "failed", 500, 12400, "error", "server", "An internal failure; the server log has it."
@@ -156,7 +208,7 @@ def termination(cause: str, detail: str = "", sip_status: int | None = None) -> 
 def interrupt_cause(what: Interrupt) -> str:
     """The slug of what ended the program; ``redirected`` is the one that ends no call."""
     match what:
-        case RemoteHangup(cause=cause) | MediaLost(cause=cause):
+        case RemoteHangup(cause=cause) | MediaLost(cause=cause) | Released(cause=cause):
             return cause
         case Cancelled():
             return "canceled"

@@ -43,6 +43,13 @@ class TimeLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """Whoever placed this leg needs it no longer. ``cause`` is a slug."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Redirected:
     """A live update: run this instead. An empty :class:`Document` ends the call."""
 
@@ -52,7 +59,7 @@ class Redirected:
 Over: TypeAlias = RemoteHangup | Cancelled | MediaLost
 """Facts: the call is over. Every port operation raises CallEnded."""
 
-Decision: TypeAlias = NodeDraining | TimeLimit | Redirected
+Decision: TypeAlias = NodeDraining | TimeLimit | Released | Redirected
 """Somebody wants something else to happen: the supervisor cancels the program."""
 
 Interrupt: TypeAlias = Over | Decision
@@ -76,7 +83,7 @@ def _rank(interrupt: Interrupt) -> int:
     match interrupt:
         case Redirected():
             return 0
-        case NodeDraining() | TimeLimit():
+        case NodeDraining() | TimeLimit() | Released():
             return 1
         case RemoteHangup() | Cancelled() | MediaLost():
             return 2

@@ -1,0 +1,112 @@
+"""Bridge: two legs that hear each other, and how a leg goes from one bridge to another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sipserver.calls.outbound import OutboundSession
+from sipserver.calls.session import CallSession
+from sipserver.calls.waiting import first
+from sipserver.mediapool.session_proxy import NoMedia
+from twimlrunner.engine.interrupts import MediaLost
+
+log = logging.getLogger(__name__)
+
+
+class Handover:
+    """``keeps`` leaves the bridge for another one, ``leaves`` is not needed any more. ``parted`` is
+    resolved when the old bridge is open no longer, ``over`` when the new one has ended."""
+
+    def __init__(self, keeps: CallSession, leaves: CallSession) -> None:
+        loop = asyncio.get_running_loop()
+        self.keeps = keeps
+        self.leaves = leaves
+        self.parted: asyncio.Future[None] = loop.create_future()
+        self.over: asyncio.Future[None] = loop.create_future()
+
+
+class Bridge:
+    """``news`` is called when a handover is wanted: whoever keeps the bridge then closes it."""
+
+    def __init__(
+        self, left: CallSession, right: CallSession, news: Callable[[], None]
+    ) -> None:
+        self.left = left
+        self.right = right
+        self.handover: Handover | None = None
+        self._news = news
+        self._open = False
+
+    def other(self, session: CallSession) -> CallSession:
+        return self.right if session is self.left else self.left
+
+    async def open(self, swallow: str = "") -> None:
+        """Relay both ways. When media is lost both legs are told so, as by the worker's death."""
+        left, right = self.left.media, self.right.media
+        if left is None or right is None:
+            raise RuntimeError("bridge before media")
+        try:
+            await left.bridge(right, swallow=swallow)
+        except (NoMedia, ValueError) as error:
+            for leg in (self.left, self.right):
+                leg.interrupt(MediaLost("media-lost"), f"({error})")
+            return
+        self._open = True
+        for leg in (self.left, self.right):
+            leg.bridge = self
+            leg.event("bridged", {"with": self.other(leg).call_sid})
+            if leg.on_bridged is not None:
+                leg.on_bridged()
+
+    async def close(self, why: str) -> None:
+        if not self._open:
+            return
+        self._open = False
+        if self.left.media is not None:
+            await self.left.media.unbridge()
+        for leg in (self.left, self.right):
+            if leg.bridge is self:
+                leg.bridge = None
+            leg.event("unbridged", {"with": self.other(leg).call_sid, "why": why})
+
+    def hand_over(self, keeps: CallSession) -> Handover:
+        self.handover = Handover(keeps, self.other(keeps))
+        self._news()
+        return self.handover
+
+
+async def join(one: Handover, other: Handover) -> None:
+    """Bridge what two handovers keep, until either is over (an attended transfer)."""
+    left, right = one.keeps, other.keeps
+    try:
+        await first(one.parted, left.over)
+        await first(other.parted, right.over)
+        bridge = Bridge(left, right, lambda: None)
+        if left.over.done() or right.over.done():
+            return
+        await same_worker(left, right)
+        await bridge.open()
+        await first(left.over, right.over, *(_done(leg) for leg in (left, right)))
+        await bridge.close("hangup")
+    finally:
+        for leg in (left, right):
+            if isinstance(leg, OutboundSession):
+                leg.release("released")
+        for handover in (one, other):
+            if not handover.over.done():
+                handover.over.set_result(None)
+
+
+async def same_worker(left: CallSession, right: CallSession) -> None:
+    """Legs of different calls may be on different media workers: move one by a re-INVITE."""
+    near, media = left.media, right.leg_media
+    if near is not None and media is not None:
+        await media.move(near)
+
+
+def _done(leg: CallSession) -> asyncio.Future[object]:
+    if isinstance(leg, OutboundSession):
+        return leg.done  # type: ignore[return-value] # only waited for
+    return leg.over  # type: ignore[return-value] # likewise

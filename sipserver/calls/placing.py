@@ -1,0 +1,338 @@
+"""The INVITEs of one leg that we place: forks, challenges, redirects, failover; one answer wins.
+
+Rules: sip-domain.md section 8; RFC 3261 sections 8.1.3, 13.2 and 22.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from sipserver.calls.destinations import Attempt, Branch, Destinations
+from sipserver.calls.leg_media import LegMedia
+from sipserver.calls.office import Office
+from sipserver.calls.outbound import OutboundSession, OutgoingEvent
+from sipserver.calls.ports import MediaSession
+from sipserver.calls.termination import Termination, termination
+from sipserver.calls.waiting import cancel, unless_over
+from sipserver.sip import auth, redirect
+from sipserver.sip.body import session_description
+from sipserver.sip.build import reason_phrase
+from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
+from sipserver.sip.events import Flow, OutgoingAnswered, OutgoingFailed, OutgoingProgress
+from sipserver.sip.message import Response
+from sipserver.sip.uri import SipUri, parse_sip_uri
+
+API_VERSION = "2010-04-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    usage: int
+    response: Response
+    sip_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """``status`` of the response; 0: there was none, ``reason`` says why in words."""
+
+    status: int
+    reason: str
+    response: Response | None = None
+
+    @property
+    def another_may_work(self) -> bool:
+        """Whether the next target is tried (RFC 3263 4.3): never after a person's decision."""
+        return self.status in (0, 408, 500, 502, 503, 504)
+
+
+def ending(failed: Failed) -> Termination:
+    """What a refusal means for the leg (DialCallStatus of sip-domain.md section 8)."""
+    detail = f"({failed.status} {failed.reason})" if failed.status else f"({failed.reason})"
+    status = failed.status
+    if status in (486, 600):
+        return termination("callee-busy", detail, status)
+    if status == 603:
+        return termination("callee-declined", detail, status)
+    if status in (480, 487) or (status == 408 and failed.response is not None):
+        return termination("callee-no-answer", detail, status)
+    if failed.response is None:
+        return termination("callee-unreachable", detail, status)
+    return termination("callee-failed", detail, status)
+
+
+class Placing:
+    """One use. ``run`` rings all branches at once; the first answer wins, the rest is cancelled."""
+
+    def __init__(
+        self,
+        leg: OutboundSession,
+        media: LegMedia,
+        where: Destinations,
+        office: Office,
+        near: MediaSession | None,
+    ) -> None:
+        self._leg = leg
+        self._media = media
+        self._where = where
+        self._office = office
+        self._near = near
+        self._sip = leg.env.sip
+        self._winner = 0
+        self._invites = 0
+
+    async def run(self) -> Answered | Failed:
+        """Raises CallEnded when the leg is over meanwhile. Cancelling it cancels the INVITEs."""
+        tasks = [asyncio.ensure_future(self._branch(branch)) for branch in self._where.branches]
+        worst = Failed(0, "nowhere to send the INVITE")
+        try:
+            for task in asyncio.as_completed(tasks):
+                result = await unless_over(self._leg.over, _result(task))
+                if isinstance(result, Answered):
+                    return result
+                worst = _best(worst, result)
+            return worst
+        finally:
+            for each in tasks:
+                if not each.done():
+                    await cancel(each)
+
+    async def _branch(self, branch: Branch) -> Answered | Failed:
+        result: Answered | Failed = Failed(0, "nowhere to send the INVITE")
+        for position, attempt in enumerate(branch.attempts):
+            more = position + 1 < len(branch.attempts)
+            result = await self._followed(attempt, more=more)
+            if isinstance(result, Answered) or not result.another_may_work:
+                return result
+            if more:
+                where = attempt.destination[1] if attempt.destination else attempt.request_uri
+                self._leg.notify(
+                    32011,
+                    "warning",
+                    f"{attempt.trunk or where} failed ({result.status or 'no response'}"
+                    f" {result.reason}); the next target is tried.",
+                )
+        return result
+
+    # --- redirects --------------------------------------------------------------------------
+
+    async def _followed(self, attempt: Attempt, *, more: bool) -> Answered | Failed:
+        """One attempt and the 3xx that it leads to."""
+        result = await self._attempt(attempt, more=more)
+        tried = [parse_sip_uri(attempt.request_uri)]
+        followed = 0
+        waiting: list[Attempt] = []
+        while isinstance(result, Failed):
+            if 300 <= result.status < 400 and result.response is not None:
+                targets = await self._redirected(attempt, result.response, tried, followed)
+                followed += 1
+                tried += [uri for uri, _ in targets]
+                waiting = [found for _, found in targets] + waiting
+            elif not result.another_may_work:
+                return result
+            if not waiting:
+                return result
+            result = await self._attempt(waiting.pop(0), more=bool(waiting))
+        return result
+
+    async def _redirected(
+        self, attempt: Attempt, response: Response, tried: list[SipUri], followed: int
+    ) -> list[tuple[SipUri, Attempt]]:
+        own = set()
+        for host in redirect.contact_hosts(response):
+            if await self._leg.env.directory.domain(host) is not None:
+                own.add(host)
+        found = redirect.follow(
+            response,
+            tried=tried,
+            followed=followed,
+            registered=not attempt.follow,
+            own_domains=own,
+        )
+        if isinstance(found, redirect.RedirectRefused):
+            self._leg.notify(found.code, "warning", found.message)
+            return []
+        attempts = []
+        for uri in found.targets:
+            try:
+                places = await self._sip.resolve(uri)
+            except OSError as error:
+                self._leg.notify(redirect.REDIRECT_FAILED, "warning", f"{uri}: {error}")
+                continue
+            # The trunk's password is for the trunk alone.
+            plain = replace(attempt, request_uri=str(uri), flow=None, username="", password="")
+            attempts += [(uri, replace(plain, destination=tuple(place))) for place in places]
+        return attempts
+
+    # --- one INVITE -------------------------------------------------------------------------
+
+    async def _attempt(self, attempt: Attempt, *, more: bool) -> Answered | Failed:
+        leg = self._leg
+        events: asyncio.Queue[OutgoingEvent] = asyncio.Queue()
+        self._invites += 1
+        # Each INVITE outside a dialog is a call of its own to whoever gets it.
+        call_id = leg.sip_call_id if self._invites == 1 else f"{leg.sip_call_id}-{self._invites}"
+        leg.flow = _way(attempt)
+        await self._media.open(self._near)
+
+        def attach(usage: int) -> None:
+            leg.receivers[usage] = events
+            self._office.attach(usage, leg)
+            if leg.usage == 0:
+                leg.usage = usage
+
+        try:
+            usage = self._sip.invite(
+                attempt.request_uri,
+                from_=f"<sip:{_user(attempt, leg)}@{attempt.from_host}>",
+                to=f"<{attempt.to}>",
+                body=self._media.own_offer(),
+                call_id=call_id,
+                flow=attempt.flow,
+                destination=attempt.destination,
+                headers=(*self._own_headers(), *attempt.headers),
+                on_usage=attach,
+            )
+        except LocalProtocolError as error:
+            return Failed(0, str(error))
+        if leg.status == "queued":
+            leg.event("initiated", {"target": attempt.request_uri}, "initiated")
+        answered = False
+        try:
+            result = await self._responses(attempt, usage, events, more=more)
+            answered = isinstance(result, Answered)
+            return replace(result, sip_call_id=call_id) if isinstance(result, Answered) else result
+        finally:
+            if not answered:
+                self._sip.cancel(usage)
+
+    def _own_headers(self) -> tuple[tuple[str, str], ...]:
+        leg = self._leg
+        return (
+            ("X-Twilio-AccountSid", leg.policy.account_sid),
+            ("X-Twilio-CallSid", leg.call_sid),
+            ("X-Twilio-ApiVersion", API_VERSION),
+        )
+
+    async def _responses(
+        self,
+        attempt: Attempt,
+        usage: int,
+        events: asyncio.Queue[OutgoingEvent],
+        *,
+        more: bool,
+    ) -> Answered | Failed:
+        patience = self._leg.env.settings.first_response_seconds if more else None
+        challenges = 0
+        while True:
+            try:
+                event = await asyncio.wait_for(events.get(), patience)
+            except TimeoutError:
+                return Failed(0, "no response in time")
+            patience = None
+            match event:
+                case OutgoingProgress():
+                    if event.response.status > 100:
+                        await self._progress(event.response)
+                case OutgoingAnswered():
+                    return await self._answered(event)
+                case OutgoingFailed():
+                    credentials = self._credentials(attempt, event, challenges)
+                    if credentials is None:
+                        return Failed(
+                            event.status if event.response is not None or event.status != 503 else 0,
+                            event.reason or reason_phrase(event.status),
+                            event.response,
+                        )
+                    challenges += 1
+                    self._sip.retry_invite(usage, [credentials])
+
+    def _credentials(
+        self, attempt: Attempt, event: OutgoingFailed, challenges: int
+    ) -> tuple[str, str] | None:
+        """The header that answers a challenge; None when there is nothing (more) to say."""
+        names = {401: ("WWW-Authenticate", "Authorization"),
+                 407: ("Proxy-Authenticate", "Proxy-Authorization")}.get(event.status)  # fmt: skip
+        if names is None or event.response is None or not attempt.username or challenges >= 2:
+            return None
+        given = event.response.headers.get_all(names[0])
+        if challenges and not any("stale=true" in value.lower().replace(" ", "") for value in given):
+            self._leg.notify(32011, "warning", "The target refuses the user name or password.")
+            return None
+        try:
+            value = auth.answer_challenge(
+                given,
+                username=attempt.username,
+                password=attempt.password,
+                method="INVITE",
+                uri=attempt.request_uri,
+                nonce_count=1,
+                cnonce=self._leg.env.new_id(),
+            )
+        except RemoteProtocolError as error:
+            self._leg.notify(32011, "warning", f"The target's challenge: {error.message}")
+            return None
+        return names[1], value
+
+    # --- what the callee's side says --------------------------------------------------------
+
+    async def _progress(self, response: Response) -> None:
+        leg = self._leg
+        if not leg.rings:
+            leg.rings = True
+            leg.event("ringing", {}, "ringing")
+            leg.news()
+        body = session_description(response)
+        if body and not leg.early and self._media.accept(body) is None:
+            await self._media.connect()
+            leg.early = True
+            leg.news()
+
+    async def _answered(self, event: OutgoingAnswered) -> Answered | Failed:
+        leg, usage = self._leg, event.usage
+        self._sip.acknowledge(usage)
+        if self._winner or not leg.may_answer():
+            self._sip.bye(usage)
+            return Failed(487, "another party answered first", event.response)
+        self._winner = leg.usage = usage
+        body = session_description(event.response)
+        if body:
+            refusal = self._media.accept(body)
+            if refusal is not None:
+                self._sip.bye(usage)
+                return Failed(488, f"{refusal.reason} (its answer)", event.response)
+            self._media.settled()
+        elif not leg.early:
+            self._sip.bye(usage)
+            return Failed(488, "its answer has no SDP", event.response)
+        leg.answered_at = leg.env.clock.wall()
+        leg.event("answered", {}, "in-progress")
+        await self._media.connect()
+        return Answered(usage, event.response, "")
+
+
+async def _result(task: asyncio.Future[Answered | Failed]) -> Answered | Failed:
+    return await task
+
+
+def _best(one: Failed, other: Failed) -> Failed:
+    """Which refusal of several counts (RFC 3261 16.7 step 6): 6xx, else the lowest class."""
+    for pick in (600, 400, 500, 300):
+        for each in (one, other):
+            if pick <= each.status < pick + 100:
+                return each
+    return other
+
+
+def _way(attempt: Attempt) -> Flow:
+    if attempt.flow is not None:
+        return attempt.flow
+    transport, host, port = attempt.destination or ("udp", "", 0)
+    return Flow(transport, ("", 0), (host, port))
+
+
+def _user(attempt: Attempt, leg: OutboundSession) -> str:
+    """User part of From."""
+    given = attempt.caller_id or leg.caller_id
+    return given or "anonymous"

@@ -1,0 +1,150 @@
+"""Recordings of a live leg: the row first, then the sound, then the file and its callback."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from sipdomains.contracts import RecordingStarted
+from sipserver.calls.ports import LogUnavailable
+from sipserver.calls.session import CallSession
+from sipserver.calls.waiting import first
+from sipserver.mediapool.recording import RecordEnd, RecordOperation, RecordSpec
+from twimlrunner.engine.ports import (
+    CallbackTarget,
+    DialRecording,
+    Recorded,
+    RecordPlan,
+    VerbFailed,
+)
+
+SHORTEST = 1.0  # seconds; less counts as nothing recorded (twiml-voice.md, Record)
+_DAY = 86_400.0
+_STOP_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Active:
+    """A recording under way."""
+
+    session: CallSession
+    sid: str
+    url: str
+    operation: RecordOperation
+
+    async def finish(self, ended_by: str = "") -> Recorded:
+        """Stop it if it still runs, and make its row final. ``ended_by`` replaces the worker's
+        word for an end that we brought about."""
+        self.operation.stop()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                end = await self.operation.wait()
+        except TimeoutError:
+            end = RecordEnd("lost")
+        cause = ended_by if end.cause == "stopped" and ended_by else end.cause
+        broken = end.cause in ("lost", "failed")
+        heard = end.seconds >= SHORTEST and end.speech_seconds > 0
+        finished = await self.session.env.recordings.finish(
+            self.sid, ended_by=cause, seconds=end.seconds, failed=broken, heard=heard
+        )
+        recorded = Recorded(
+            sid=self.sid,
+            url=self.url,
+            seconds=finished.seconds,
+            ended_by=cause,
+            key=end.key,
+            heard=finished.status == "completed",
+            silent=end.seconds >= SHORTEST and end.speech_seconds == 0,
+        )
+        data = {"what": "ended", "recording_sid": self.sid, "seconds": finished.seconds}
+        self.session.event("recording", {**data, "cause": cause, "status": finished.status})
+        return recorded
+
+
+async def begin(
+    session: CallSession,
+    spec: RecordSpec,
+    *,
+    source: str,
+    trim: bool,
+    callback: CallbackTarget | None,
+) -> Active:
+    """``spec.path`` is filled in here. Raises VerbFailed when the row cannot be written."""
+    env = session.env
+    account = session.policy.account_sid
+    sid, path, url = env.recordings.new(account)
+    wanted = {}
+    if callback is not None:
+        wanted = {
+            "url": callback.url, "method": callback.method, "events": list(callback.events),
+        }  # fmt: skip
+    try:
+        await env.log.open(
+            RecordingStarted(
+                recording_sid=sid,
+                call_sid=session.call_sid,
+                account_sid=account,
+                node=env.settings.node,
+                at=env.clock.wall(),
+                source=source,
+                channels=spec.channels,
+                track=spec.track,
+                trim=trim,
+                path=path,
+                callback=wanted,
+            )
+        )
+    except LogUnavailable as error:
+        raise VerbFailed(12400, f"The recording cannot be written down: {error}") from error
+    session.event("recording", {"what": "started", "recording_sid": sid})
+    media = session.media
+    if media is None:
+        raise RuntimeError("recording before media")
+    return Active(session, sid, url, media.record(replace(spec, path=path)))
+
+
+async def record(session: CallSession, plan: RecordPlan) -> Recorded:
+    """The Record verb. A hang-up ends it like anything else; cancelling it makes it final too."""
+    if session.over.done():
+        return Recorded("", "", 0, "hangup", "", heard=False)
+    spec = RecordSpec(
+        path="",
+        max_seconds=float(plan.max_length),
+        silence_seconds=float(plan.silence_timeout),
+        finish_on=plan.finish_on,
+        beep=plan.beep,
+    )
+    active = await begin(
+        session, spec, source="RecordVerb", trim=plan.trim, callback=plan.callback
+    )
+    ended = asyncio.ensure_future(active.operation.wait())
+    try:
+        await first(ended, session.over)
+    except asyncio.CancelledError:
+        await active.finish("redirected")
+        raise
+    finally:
+        ended.cancel()
+    recorded = await active.finish("hangup")
+    if recorded.ended_by == "key":  # the worker has seen it, and so has the buffer
+        _drop_key(session, recorded.key)
+    return recorded
+
+
+async def begin_dial(session: CallSession, plan: DialRecording) -> Active:
+    """Of Dial: the parent's side is channel 1, what the parent hears channel 2."""
+    spec = RecordSpec(
+        path="",
+        channels=2 if plan.dual else 1,
+        track=plan.track,
+        max_seconds=_DAY,
+    )
+    return await begin(session, spec, source="DialVerb", trim=plan.trim, callback=plan.callback)
+
+
+def _drop_key(session: CallSession, key: str) -> None:
+    waiting = [session.keys.get_nowait() for _ in range(session.keys.qsize())]
+    if key in waiting:
+        waiting.remove(key)
+    for each in waiting:
+        session.keys.put_nowait(each)

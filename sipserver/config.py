@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sipdomains.settings.env import EnvError, listen_address, network, port_range
+from sipdomains.settings.env import EnvError, dns_server, listen_address, network, port_range
 from sipserver.sip.auth import OFFERED_ALGORITHMS
 
 T = TypeVar("T")
@@ -34,6 +34,9 @@ class SipServerConfig:
     external_address: str
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     user_agent: str
+    dns_servers: tuple[tuple[str, int], ...]
+    sip_egress_allow_private: bool
+    sip_egress_allow_loopback: bool
     rtp_ports: tuple[int, int]
     rtp_bind: str
     media_workers: int
@@ -68,6 +71,11 @@ class SipServerConfig:
                 for text in settings.SIP_TRUSTED_PROXIES
             ),
             user_agent=settings.SIP_USER_AGENT,
+            dns_servers=tuple(
+                _named("DNS_SERVERS", dns_server, text) for text in settings.DNS_SERVERS
+            ),
+            sip_egress_allow_private=settings.SIP_EGRESS_ALLOW_PRIVATE,
+            sip_egress_allow_loopback=settings.SIP_EGRESS_ALLOW_LOOPBACK,
             rtp_ports=(first + first % 2, last),
             rtp_bind=settings.RTP_BIND,
             media_workers=settings.MEDIA_WORKERS,

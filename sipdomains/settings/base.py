@@ -175,6 +175,10 @@ SIP_DOMAIN_SUFFIX = _env.text("SIP_DOMAIN_SUFFIX").lower().strip(".")
 SIP_EXTERNAL_ADDRESS = _env.text("SIP_EXTERNAL_ADDRESS")
 SIP_TRUSTED_PROXIES = _env.items("SIP_TRUSTED_PROXIES")
 SIP_USER_AGENT = _env.text("SIP_USER_AGENT", "sipdomains")
+# Where calls that we place may go; for servers whose customers are strangers, as EGRESS_ below.
+SIP_EGRESS_ALLOW_PRIVATE = _env.boolean("SIP_EGRESS_ALLOW_PRIVATE", True)
+SIP_EGRESS_ALLOW_LOOPBACK = _env.boolean("SIP_EGRESS_ALLOW_LOOPBACK", True)
+DNS_SERVERS = _env.items("DNS_SERVERS")  # empty: those of the system
 
 # --- media --------------------------------------------------------------------------------------
 

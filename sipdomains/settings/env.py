@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_network
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?\Z")
+_ADDRESS_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})\Z")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _LOWEST_PORT, _HIGHEST_PORT = 1024, 65535
 
@@ -128,6 +129,20 @@ def listen_address(text: str) -> tuple[str, str, int]:
     if bracketed != (version == 6):
         raise EnvError(f"{text!r}: write an IPv6 address in brackets, an IPv4 address without")
     return transport, address, int(port)
+
+
+def dns_server(text: str) -> tuple[str, int]:
+    """``10.0.0.53``, ``10.0.0.53:5353``, ``2001:db8::53`` or ``[2001:db8::53]:5353`` as (address,
+    port). Raises EnvError."""
+    match = _ADDRESS_AND_PORT.match(text)
+    address, port = (match[1] or match[2], int(match[3])) if match else (text.strip("[]"), 53)
+    try:
+        ip_address(address)
+    except ValueError:
+        port = 0
+    if not 0 < port <= _HIGHEST_PORT:
+        raise EnvError(f"{text!r} is not an IP address such as 10.0.0.53 or 10.0.0.53:5353")
+    return address, port
 
 
 def port_range(text: str) -> tuple[int, int]:

@@ -11,18 +11,27 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sipserver.net.endpoint import AddressBook, SipEndpoint
+from sipserver.net.locate import Destination, Locator
 from sipserver.sip.engine import SipEngine
 from sipserver.sip.errors import LocalProtocolError
 from sipserver.sip.events import Flow
+from sipserver.sip.uri import SipUri
 
 Headers = Sequence[tuple[str, str]]
 
 
 class SipCommands:
-    def __init__(self, engine: SipEngine, endpoint: SipEndpoint, addresses: AddressBook) -> None:
+    def __init__(
+        self,
+        engine: SipEngine,
+        endpoint: SipEndpoint,
+        addresses: AddressBook,
+        locator: Locator | None = None,
+    ) -> None:
         self._engine = engine
         self._endpoint = endpoint
         self._addresses = addresses
+        self._locator = locator or Locator()
         self._time = asyncio.get_running_loop().time
         self.raced = 0
 
@@ -54,6 +63,19 @@ class SipCommands:
 
     def local_host(self, flow: Flow) -> str:
         return self._addresses.host_for(flow)
+
+    async def resolve(self, uri: SipUri, *, secure: bool = False) -> list[Destination]:
+        """Where to send a request for ``uri``, best first (RFC 3263): what this node listens on
+        decides which transports and IP versions count. Raises Unlocatable, or DestinationRefused
+        of it when the outbound network policy allows no address."""
+        listening = self._endpoint.listening
+        return await self._locator.locate(
+            uri.host,
+            uri.port,
+            uri.transport,
+            secure=secure or uri.scheme.lower() == "sips",
+            reachable={(transport, 6 if ":" in host else 4) for transport, host, _ in listening},
+        )
 
     def _do(self, command: Callable[[float], object]) -> None:
         try:

@@ -1,6 +1,5 @@
-"""Names to addresses for SIP targets: literals at once, names through the system's resolver.
-
-NAPTR and SRV (RFC 3263) arrive with outgoing trunks; in-dialog requests to a name need A/AAAA only.
+"""Host names to addresses: literals at once, names by the system's resolver or name servers of our
+own choice. What SIP asks DNS for besides (NAPTR, SRV) is in ``locate``.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ import asyncio
 import ipaddress
 import socket
 
+from sipserver.net.dns import FAILURE_SECONDS, DnsClient, Remembered
+
 _POSITIVE_SECONDS = 30.0
-_CACHE_LIMIT = 1000
 
 
 def literal(host: str) -> str | None:
@@ -23,27 +23,38 @@ def literal(host: str) -> str | None:
 
 
 class Resolver:
-    """Caches answers for half a minute; a failed look-up is not cached."""
+    """Remembers answers for half a minute, failures for some seconds.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    With ``dns``, names with a dot are looked up there first. ``localhost``, short names and what
+    these servers do not know are the system's business (/etc/hosts).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, dns: DnsClient | None = None) -> None:
         self._loop = loop
-        self._cache: dict[str, tuple[float, list[str]]] = {}
+        self._dns = dns
+        self._known: Remembered[str, list[str] | OSError] = Remembered()
 
     async def addresses(self, host: str) -> list[str]:
-        """Addresses in the system's order of preference. Raises OSError if there is none."""
+        """Addresses in order of preference. Raises OSError if there is none."""
         known = literal(host)
         if known is not None:
             return [known]
-        cached = self._cache.get(host)
-        now = self._loop.time()
-        if cached is not None and cached[0] > now:
-            return cached[1]
+        found = await self._known.get(host.lower(), lambda: self._look_up(host))
+        if isinstance(found, OSError):
+            # A new one each time: the same exception raised again would grow its traceback.
+            raise OSError(*found.args)
+        return found
+
+    async def _look_up(self, host: str) -> tuple[list[str] | OSError, float]:
+        if self._dns is not None and "." in host and not host.lower().endswith("localhost"):
+            found = await self._dns.addresses(host)
+            if found:
+                # The DNS client remembers for as long as the records may be; so need not we.
+                return list(found), 0.0
         try:
-            found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except UnicodeError as error:  # a label too long or empty
-            raise OSError(f"{host!r} is no host name") from error
-        addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
-        if len(self._cache) >= _CACHE_LIMIT:
-            self._cache.clear()
-        self._cache[host] = (now + _POSITIVE_SECONDS, addresses)
-        return addresses
+            answers = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        except OSError as error:
+            return error, FAILURE_SECONDS
+        except UnicodeError:  # a label too long or empty
+            return OSError(f"{host!r} is no host name"), FAILURE_SECONDS
+        return list(dict.fromkeys(str(answer[4][0]) for answer in answers)), _POSITIVE_SECONDS

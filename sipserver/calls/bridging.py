@@ -30,20 +30,22 @@ class Handover:
 class Bridge:
     """``news`` is called when a handover is wanted: whoever keeps the bridge then closes it."""
 
-    def __init__(
-        self, left: CallSession, right: CallSession, news: Callable[[], None]
-    ) -> None:
+    def __init__(self, left: CallSession, right: CallSession, news: Callable[[], None]) -> None:
         self.left = left
         self.right = right
         self.handover: Handover | None = None
         self._news = news
         self._open = False
+        self._swallow = ""
+        self._relaying: set[asyncio.Task[str]] = set()
 
     def other(self, session: CallSession) -> CallSession:
         return self.right if session is self.left else self.left
 
-    async def open(self, swallow: str = "") -> None:
-        """Relay both ways. When media is lost both legs are told so, as by the worker's death."""
+    async def open(self, swallow: str = "", *, early: bool = False) -> None:
+        """Relay both ways; ``early``: before the answer, which connects nobody. When media is lost
+        both legs are told so, as by the worker's death."""
+        self._swallow = swallow
         left, right = self.left.media, self.right.media
         if left is None or right is None:
             raise RuntimeError("bridge before media")
@@ -54,6 +56,8 @@ class Bridge:
                 leg.interrupt(MediaLost("media-lost"), f"({error})")
             return
         self._open = True
+        if early:
+            return
         for leg in (self.left, self.right):
             leg.bridge = self
             leg.event("bridged", {"with": self.other(leg).call_sid})
@@ -67,9 +71,19 @@ class Bridge:
         if self.left.media is not None:
             await self.left.media.unbridge()
         for leg in (self.left, self.right):
-            if leg.bridge is self:
-                leg.bridge = None
+            if leg.bridge is not self:
+                continue
+            leg.bridge = None
             leg.event("unbridged", {"with": self.other(leg).call_sid, "why": why})
+
+    def relay_key(self, sender: CallSession, key: str) -> None:
+        """Pass on a key that did not come by RTP."""
+        media = self.other(sender).media
+        if media is None or (sender is self.left and key in self._swallow):
+            return
+        task = asyncio.create_task(media.send_digits(key))
+        self._relaying.add(task)
+        task.add_done_callback(self._relaying.discard)
 
     def hand_over(self, keeps: CallSession) -> Handover:
         self.handover = Handover(keeps, self.other(keeps))

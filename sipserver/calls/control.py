@@ -138,9 +138,7 @@ class LiveCall:
             refusal = media.accept(acknowledged)
             media.settled()
             if refusal is not None:
-                session.interrupt(
-                    MediaLost("bad-sdp"), f"(SDP answer in ACK: {refusal.reason})"
-                )
+                session.interrupt(MediaLost("bad-sdp"), f"(SDP answer in ACK: {refusal.reason})")
                 raise CallEnded
         if not media.connected:
             await media.connect()

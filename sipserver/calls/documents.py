@@ -55,6 +55,8 @@ class LiveDocuments:
         )
         reply = await (work if request.parting else self._call.unless_over(work))
         session.http_session = reply.session
+        if session.on_fetched is not None:
+            session.on_fetched()
         if reply.error_code:
             return FetchFailed(reply.error_code, reply.error_message, request.url)
         body = reply.body.encode("latin-1")

@@ -12,6 +12,7 @@ from sipserver.calls.routing import addressed_host
 from sipserver.calls.session import CallSession
 from sipserver.sip.events import IncomingInvite
 from sipserver.sip.message import Request
+from sipserver.sip.uri import SipUri
 from twimlrunner.webhooks.request import CallFacts, header_parameters
 
 
@@ -46,6 +47,11 @@ class InboundSession(CallSession):
         if self.facts is None:
             raise RuntimeError("no facts before intake")
         return self.facts.policy
+
+    @property
+    def own_number(self) -> str:
+        uri = self.request.from_.uri
+        return (uri.user or "") if isinstance(uri, SipUri) else ""
 
     def _account_sid(self) -> str:
         return self.facts.policy.account_sid if self.facts else ""

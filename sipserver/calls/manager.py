@@ -1,16 +1,25 @@
-"""All live calls of a node: engine events to sessions, one task per call."""
+"""All live calls of a node: engine events to sessions, one task per leg."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sipdomains.policy import DomainPolicy
+from sipserver.calls import received
 from sipserver.calls.admission import Load, RefusalBudget, SpentNonces
-from sipserver.calls.session import CallSession, Environment
+from sipserver.calls.control import LiveCall
+from sipserver.calls.dialling import Dial
+from sipserver.calls.environment import Environment
+from sipserver.calls.fraud import OutgoingGuard
+from sipserver.calls.inbound import InboundSession
+from sipserver.calls.outbound import OutboundSession
+from sipserver.calls.outgoing import x_headers
+from sipserver.calls.registrar import Registrar
+from sipserver.calls.session import CallSession
 from sipserver.calls.supervisor import record_refusal, run_call
 from sipserver.calls.termination import termination
 from sipserver.sip.errors import RemoteProtocolError
@@ -22,14 +31,20 @@ from sipserver.sip.events import (
     IncomingRequest,
     InDialogRequest,
     MessageTraced,
+    Notified,
+    OutgoingAnswered,
+    OutgoingFailed,
+    OutgoingProgress,
+    RequestFinal,
     RequestRefused,
     SessionOffer,
     SipEvent,
 )
+from sipserver.sip.info import DTMF_TYPES, read_digit
 from sipserver.sip.message import Request
 from twimlrunner.engine.interrupts import Cancelled as CallerCancelled
 from twimlrunner.engine.interrupts import NodeDraining, RemoteHangup
-from twimlrunner.engine.ports import CallEnded
+from twimlrunner.engine.ports import CallEnded, Dialled, DialPlan
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +52,14 @@ log = logging.getLogger(__name__)
 CHALLENGE_SECONDS = 32.0
 _CHALLENGES_LIMIT = 2000
 
-# Ended.cause of the engine to a cause of calls.termination; ``local`` is our own BYE.
+# Ended.cause of the engine to a cause of calls.termination; ``local`` is our own BYE. What a BYE
+# means depends on the leg.
 _ENDINGS = {
-    "bye": "caller-hangup",
     "ack-timeout": "ack-timeout",
     "flow-lost": "flow-lost",
     "gone": "peer-gone",
+    "session-expired": "session-expired",
+    "unacknowledged": "ack-timeout",
 }
 # Status of an INVITE that the engine refused by itself to a cause.
 _REFUSALS = {483: "hops-exhausted", 503: "overloaded"}
@@ -51,12 +68,13 @@ _REFUSALS = {483: "hops-exhausted", 503: "overloaded"}
 class _LiveEntry:
     """A session with its task and the side tasks (offers) that end with it."""
 
-    __slots__ = ("session", "side_tasks", "task")
+    __slots__ = ("session", "side_tasks", "task", "usages")
 
     def __init__(self, session: CallSession) -> None:
         self.session = session
         self.task: asyncio.Task[None] | None = None
         self.side_tasks: set[asyncio.Task[None]] = set()
+        self.usages: list[int] = []
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_until_ended(self.session, work))
@@ -67,14 +85,18 @@ class _LiveEntry:
 class CallManager:
     """``on_events`` is the endpoint's sink. ``drain`` lets calls end, ``stop`` ends them."""
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment, registrar: Registrar | None = None) -> None:
         self._env = env
+        self._registrar = registrar
         self._calls: dict[int, _LiveEntry] = {}
-        self._challenges: dict[tuple[str, str], tuple[asyncio.TimerHandle, CallSession]] = {}
+        self._entries: dict[CallSession, _LiveEntry] = {}
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._challenges: dict[tuple[str, str], tuple[asyncio.TimerHandle, InboundSession]] = {}
         self.counts: Counter[str] = Counter()
         self.live: dict[str, int] = {}
         self.refusals = RefusalBudget()
         self.spent_nonces = SpentNonces(env.settings.intake.nonce_seconds)
+        self.guard = OutgoingGuard()
         self.draining = False
         self._running = 0
         self._hurry = asyncio.Event()
@@ -95,47 +117,92 @@ class CallManager:
     def _on_event(self, event: SipEvent) -> None:
         match event:
             case IncomingInvite():
-                self._start(event)
-            case IncomingRequest() | InDialogRequest():
-                # The engine refuses what is not in Allow; this is for what slips through.
-                self._env.sip.respond(event.transaction, 405)
+                self._start_inbound(event)
+            case IncomingRequest():
+                self._outside(event)
             case RequestRefused():
                 self._refused_by_engine(event)
+            case RequestFinal():
+                self._env.sip.settle(event)
             case _:
-                entry = self._calls.get(event.usage) if hasattr(event, "usage") else None
+                entry = self._calls.get(event.usage)
                 if entry is not None:
                     self._for_call(entry, event)
+                elif isinstance(event, InDialogRequest):
+                    self._env.sip.respond(event.transaction, 481)
 
     def _for_call(self, entry: _LiveEntry, event: SipEvent) -> None:
         session = entry.session
         match event:
             case MessageTraced():
                 session.trace(event)
-            case Cancelled():
+            case Cancelled() if isinstance(session, InboundSession):
                 session.final_response_sent = True
                 session.interrupt(CallerCancelled())
             case Acknowledged():
-                if not session.acked.done():
-                    session.acked.set_result(event.body)
-                elif session.on_late_answer is not None and event.body:
-                    entry.spawn(session.on_late_answer(event.body))
+                self._acknowledged(entry, event)
             case SessionOffer():
                 if session.on_offer is None:
                     self._env.sip.refuse_offer(session.usage, 491)
                 else:
                     entry.spawn(session.on_offer(event.body))
+            case InDialogRequest():
+                self._in_dialog(session, event)
+            case Notified():
+                if session.on_notified is not None:
+                    session.on_notified(event)
+            case OutgoingProgress() | OutgoingAnswered() | OutgoingFailed():
+                if isinstance(session, OutboundSession):
+                    session.on_outgoing(event)
             case Ended():
-                cause = _ENDINGS.get(event.cause)
-                if cause is not None:
-                    session.dialog_over = True
-                    session.interrupt(RemoteHangup(cause))
+                if event.usage == session.usage:
+                    self._ended(session, event)
+
+    def _acknowledged(self, entry: _LiveEntry, event: Acknowledged) -> None:
+        session = entry.session
+        if isinstance(session, InboundSession) and not session.acked.done():
+            session.acked.set_result(event.body)
+        elif session.on_late_answer is not None and event.body:
+            entry.spawn(session.on_late_answer(event.body))
+
+    def _ended(self, session: CallSession, event: Ended) -> None:
+        cause = session.hangup_cause if event.cause == "bye" else _ENDINGS.get(event.cause)
+        if cause is None:
+            return
+        session.dialog_over = True
+        if event.request is not None:
+            session.last_headers = x_headers(event.request.headers.items())
+        session.interrupt(RemoteHangup(cause))
+
+    def _in_dialog(self, session: CallSession, event: InDialogRequest) -> None:
+        request = event.request
+        if request.method == "INFO":
+            digit = read_digit(request.content_type, request.body)
+            known = not request.body or request.content_type in DTMF_TYPES
+            self._env.sip.respond(event.transaction, 200 if known else 415)
+            if digit is not None:
+                session.key_sent_by_info(digit.key)
+        elif request.method == "REFER":
+            if session.on_refer is not None:
+                session.on_refer(event)
+            else:
+                received.decline(session, event, "REFER is only taken while Dial has connected.")
+        else:
+            self._env.sip.respond(event.transaction, 405)
+
+    def _outside(self, event: IncomingRequest) -> None:
+        if event.request.method == "REGISTER" and self._registrar is not None:
+            self.spawn(self._registrar.register(event))
+        else:
+            # The engine refuses what is not in Allow; this is for what slips through.
+            self._env.sip.respond(event.transaction, 405)
 
     def _refused_by_engine(self, event: RequestRefused) -> None:
         """An INVITE that the engine answered by itself: a row, as for any refused call."""
         self.counts[f"refused-{event.status}"] += 1
         cause = _REFUSALS.get(event.status, "protocol")
         detail = f"({event.status} {event.reason})"
-        session = CallSession(self._env, IncomingInvite(0, event.request, event.flow))
+        session = InboundSession(self._env, IncomingInvite(0, event.request, event.flow))
         try:
             record_refusal(session, termination(cause, detail, event.status), self, None)
         except RemoteProtocolError as error:
@@ -144,32 +211,74 @@ class CallManager:
 
     # --- life of calls ----------------------------------------------------------------------
 
-    def _start(self, invite: IncomingInvite) -> None:
-        session = CallSession(self._env, invite)
+    def _start_inbound(self, invite: IncomingInvite) -> None:
+        session = InboundSession(self._env, invite)
         earlier = self._forget_challenge(_dialog_key(invite.request))
         if earlier is not None:
             session.adopt(earlier.early_messages())
         entry = _LiveEntry(session)
-        self._calls[invite.usage] = entry
+        self._attach(invite.usage, entry)
         self.counts["invites"] += 1
-        self._running += 1
-        entry.task = asyncio.create_task(self._run(entry), name=session.call_sid)
+        self._begin(entry, run_call(session, self))
 
-    async def _run(self, entry: _LiveEntry) -> None:
+    def start(self, leg: OutboundSession, work: Coroutine[Any, Any, None]) -> None:
+        self.counts["outgoing"] += 1
+        self._begin(_LiveEntry(leg), work)
+
+    def attach(self, usage: int, leg: OutboundSession) -> None:
+        self._attach(usage, self._entries[leg])
+
+    def _attach(self, usage: int, entry: _LiveEntry) -> None:
+        self._calls[usage] = entry
+        entry.usages.append(usage)
+
+    def _begin(self, entry: _LiveEntry, work: Coroutine[Any, Any, None]) -> None:
+        self._running += 1
+        self._entries[entry.session] = entry
+        entry.task = asyncio.create_task(self._run(entry, work), name=entry.session.call_sid)
+
+    async def _run(self, entry: _LiveEntry, work: Coroutine[Any, Any, None]) -> None:
         session = entry.session
         try:
-            await run_call(session, self)
+            await work
         except Exception:
             log.exception("call %s: its function failed", session.call_sid)
-            self._env.sip.reject(session.usage, 500)  # whatever else went wrong, no silence
+            if isinstance(session, InboundSession):
+                self._env.sip.reject(session.usage, 500)  # whatever else went wrong, no silence
         finally:
             self._running -= 1
+            del self._entries[session]
             for task in entry.side_tasks:
                 task.cancel()
-            # Late messages (the 200 to our BYE) still belong to the ladder for a moment.
-            asyncio.get_running_loop().call_later(
-                self._env.settings.parting_seconds, self._calls.pop, session.usage, None
-            )
+            # Late messages (the 200 to our BYE) still belong to the ladder for a moment, those of a
+            # transfer for as long as it is watched.
+            loop = asyncio.get_running_loop()
+            if session.after_end is not None:
+                watch = self.spawn(session.after_end)
+                watch.add_done_callback(lambda _: self._detach(entry))
+            else:
+                loop.call_later(self._env.settings.parting_seconds, self._detach, entry)
+
+    def _detach(self, entry: _LiveEntry) -> None:
+        for usage in entry.usages:
+            self._calls.pop(usage, None)
+
+    async def dial(self, call: LiveCall, plan: DialPlan) -> Dialled:
+        return await Dial(call, plan, self).run()
+
+    def session_of(self, usage: int) -> CallSession | None:
+        entry = self._calls.get(usage)
+        live = entry is not None and entry.task is not None and not entry.task.done()
+        return entry.session if entry is not None and live else None
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(_logged(work))
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_tasks.discard)
+        return task
+
+    def later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, action)
 
     def claim(self, *sids: str) -> None:
         for sid in sids:
@@ -183,19 +292,17 @@ class CallManager:
             else:
                 del self.live[sid]
 
-    def remember_challenge(self, session: CallSession, policy: DomainPolicy) -> None:
+    def remember_challenge(self, session: InboundSession, policy: DomainPolicy) -> None:
         """Keep a challenged INVITE: its messages belong to the call that answers the challenge. If
         none does, that is worth a row: a phone without a password would leave no trace else."""
         if len(self._challenges) >= _CHALLENGES_LIMIT:
             return
         key = _dialog_key(session.request)
         self._forget_challenge(key)
-        timer = asyncio.get_running_loop().call_later(
-            CHALLENGE_SECONDS, self._challenge_unanswered, key, policy
-        )
+        timer = self.later(CHALLENGE_SECONDS, lambda: self._challenge_unanswered(key, policy))
         self._challenges[key] = (timer, session)
 
-    def _forget_challenge(self, key: tuple[str, str]) -> CallSession | None:
+    def _forget_challenge(self, key: tuple[str, str]) -> InboundSession | None:
         kept = self._challenges.pop(key, None)
         if kept is None:
             return None
@@ -214,25 +321,33 @@ class CallManager:
         self.draining = True
         for key in list(self._challenges):
             self._forget_challenge(key)
-        tasks = {entry.task for entry in self._calls.values() if entry.task is not None}
+        tasks = {entry.task for entry in self._entries.values() if entry.task is not None}
         if tasks and seconds > 0:
             hurry = asyncio.create_task(self._hurry.wait())
             idle = asyncio.create_task(asyncio.wait(tasks))
             await asyncio.wait({hurry, idle}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             hurry.cancel()
             idle.cancel()
-        for entry in self._calls.values():
-            if entry.task is not None and not entry.task.done():
-                entry.session.interrupt(NodeDraining())
+        for entry in list(self._entries.values()):
+            entry.session.interrupt(NodeDraining())
         if tasks:
             settings = self._env.settings
             # The program's clean-up, then the port's.
             bound = settings.parting_seconds + 2 * settings.cleanup_seconds + 1.0
             await asyncio.wait(tasks, timeout=bound)
+        for task in list(self._side_tasks):
+            task.cancel()
 
     def hurry(self) -> None:
         """End the draining now."""
         self._hurry.set()
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a task beside the calls failed")
 
 
 async def _until_ended(session: CallSession, work: Coroutine[Any, Any, None]) -> None:

@@ -73,6 +73,10 @@ class OutboundSession(CallSession):
     def policy(self) -> DomainPolicy:
         return self._policy
 
+    @property
+    def own_number(self) -> str:
+        return self.caller_id
+
     def release(self, cause: str, detail: str = "") -> None:
         """End the leg, at whatever stage it is."""
         self.interrupt(Released(cause), detail)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from sipserver.calls.control import LiveCall
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 async def run_leg(
     leg: OutboundSession,
     call: LiveCall,
-    where: Destinations | Undialable,
+    locate: Callable[[], Awaitable[Destinations | Undialable]],
     office: Office,
     near: MediaSession | None,
 ) -> None:
@@ -39,7 +39,7 @@ async def run_leg(
     how = termination("internal-error")
     try:
         await leg.open()
-        how = await _place(leg, call, where, office, near)
+        how = await _place(leg, call, await locate(), office, near)
     except LogUnavailable as error:
         how = termination("database-unavailable", f"({error})")
     except CallEnded:
@@ -100,7 +100,8 @@ async def _attend(leg: OutboundSession, call: LiveCall) -> Termination:
         pending = await leg.signal.wait()
         if not isinstance(pending, Redirected):
             return _interrupted(leg)
-        how = await run_programs(leg, call, None)
+        redirect = leg.signal.take_redirect()
+        how = await run_programs(leg, call, redirect.first if redirect else pending.first)
         if leg.signal.pending is not None or not leg.coming_back or leg.bridged_elsewhere:
             return how
         # A transfer that came to nothing: back to whom it was with.

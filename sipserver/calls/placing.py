@@ -162,7 +162,7 @@ class Placing:
                 continue
             # The trunk's password is for the trunk alone.
             plain = replace(attempt, request_uri=str(uri), flow=None, username="", password="")
-            attempts += [(uri, replace(plain, destination=tuple(place))) for place in places]
+            attempts += [(uri, replace(plain, destination=place)) for place in places]
         return attempts
 
     # --- one INVITE -------------------------------------------------------------------------
@@ -241,7 +241,9 @@ class Placing:
                     credentials = self._credentials(attempt, event, challenges)
                     if credentials is None:
                         return Failed(
-                            event.status if event.response is not None or event.status != 503 else 0,
+                            event.status
+                            if event.response is not None or event.status != 503
+                            else 0,
                             event.reason or reason_phrase(event.status),
                             event.response,
                         )
@@ -257,7 +259,9 @@ class Placing:
         if names is None or event.response is None or not attempt.username or challenges >= 2:
             return None
         given = event.response.headers.get_all(names[0])
-        if challenges and not any("stale=true" in value.lower().replace(" ", "") for value in given):
+        if challenges and not any(
+            "stale=true" in value.lower().replace(" ", "") for value in given
+        ):
             self._leg.notify(32011, "warning", "The target refuses the user name or password.")
             return None
         try:

@@ -207,9 +207,7 @@ MediaListener = Callable[[str, dict[str, Any]], None]
 
 
 class Media(Protocol):
-    async def open(
-        self, family: str, listener: MediaListener, *, near: Any = None
-    ) -> MediaSession:
+    async def open(self, family: str, listener: MediaListener, *, near: Any = None) -> MediaSession:
         """Bind a port (``family`` ip4 or ip6), on the worker of the session ``near`` if that is
         given. Raises NoMedia."""
 
@@ -283,9 +281,7 @@ class SipPort(Protocol):
     def settle(self, event: RequestFinal) -> None:
         """Hand the final response of a request of ours to whoever waits for it."""
 
-    async def resolve(
-        self, uri: SipUri, *, transport: str | None = None
-    ) -> Sequence[tuple[str, str, int]]:
+    async def resolve(self, uri: SipUri, *, secure: bool = False) -> Sequence[tuple[str, str, int]]:
         """(transport, address, port) to try, in order (RFC 3263). Raises OSError: nothing found,
         or nothing that may be called."""
 

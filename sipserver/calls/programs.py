@@ -1,5 +1,4 @@
-"""Programs on a live leg: run beside the interrupts, replaced by live updates, told how they ended.
-"""
+"""Programs on a live leg: run beside the interrupts, replaced by live updates, told how they ended."""
 
 from __future__ import annotations
 
@@ -34,15 +33,20 @@ async def run_programs(
     session: CallSession, call: LiveCall, first: DocumentRequest | Document | None
 ) -> Termination:
     """Run ``first`` and every program that replaces it, until one ends by itself or the call is
-    over; the ending. ``first`` None takes the redirect that is pending."""
-    redirect = session.signal.take_redirect() if first is None else None
-    work = first if redirect is None else redirect.first
+    over; the ending. ``first`` None: nobody says what to do with the call."""
+    work = _nothing(session, call) if first is None else _program(session, call, first)
     while True:
-        ending = await run_interruptibly(session, _program(session, call, work))
+        ending = await run_interruptibly(session, work)
         redirect = session.signal.take_redirect()
         if redirect is None:
             return ending
-        work = redirect.first
+        work = _program(session, call, redirect.first)
+
+
+async def _nothing(session: CallSession, call: LiveCall) -> Termination:
+    message = "The domain has no voice URL: nobody says what to do with its calls."
+    session.notify(11100, "error", message)
+    return await _apologise(session, call, ApplicationError(11100, message))
 
 
 async def run_interruptibly(
@@ -94,19 +98,13 @@ async def run_document(
 
 
 async def _program(
-    session: CallSession, call: LiveCall, first: DocumentRequest | Document | None
+    session: CallSession, call: LiveCall, first: DocumentRequest | Document
 ) -> Termination:
     policy = session.policy
-    end: ProgramEnd
-    if first is None:
-        message = "The domain has no voice URL: nobody says what to do with its calls."
-        session.notify(11100, "error", message)
-        end = ApplicationError(11100, message)
-    else:
-        fallback = None
-        if policy.voice_fallback_url:
-            fallback = (policy.voice_fallback_url, policy.voice_fallback_method)
-        end = await run_document(session, call, first, HANDLERS, fallback)
+    fallback = None
+    if policy.voice_fallback_url:
+        fallback = (policy.voice_fallback_url, policy.voice_fallback_method)
+    end: ProgramEnd = await run_document(session, call, first, HANDLERS, fallback)
     match end:
         case Completed():
             return termination("refer-last" if session.referred_last else "document-ended")

@@ -114,9 +114,7 @@ async def record(session: CallSession, plan: RecordPlan) -> Recorded:
         finish_on=plan.finish_on,
         beep=plan.beep,
     )
-    active = await begin(
-        session, spec, source="RecordVerb", trim=plan.trim, callback=plan.callback
-    )
+    active = await begin(session, spec, source="RecordVerb", trim=plan.trim, callback=plan.callback)
     ended = asyncio.ensure_future(active.operation.wait())
     try:
         await first(ended, session.over)

@@ -125,9 +125,7 @@ async def refer(session: CallSession, target: str) -> Referred:
     transfer = Transfer(session, without_passwords(target)[:255])
     transfer.send(refer_to)
     try:
-        await first(
-            transfer.settled, session.over, timeout=session.env.settings.refer_seconds
-        )
+        await first(transfer.settled, session.over, timeout=session.env.settings.refer_seconds)
     except asyncio.CancelledError:
         transfer.end("canceled")
         raise

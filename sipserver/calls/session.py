@@ -107,6 +107,11 @@ class CallSession(ABC):
     def policy(self) -> DomainPolicy:
         """Of the domain that the call belongs to."""
 
+    @property
+    @abstractmethod
+    def own_number(self) -> str:
+        """What is shown as caller ID when this leg's program dials: a number or user name."""
+
     @abstractmethod
     def opening(self) -> CallOpened:
         """The row as it is when the call begins."""
@@ -136,6 +141,12 @@ class CallSession(ABC):
             self.on_key(key)
         elif not self.keys.full():
             self.keys.put_nowait(key)
+
+    def key_sent_by_info(self, key: str) -> None:
+        """As :meth:`key_pressed`; the media worker knows nothing of it, so a bridge passes it on."""
+        self.key_pressed(key)
+        if self.bridge is not None:
+            self.bridge.relay_key(self, key)
 
     # --- the log ----------------------------------------------------------------------------
 

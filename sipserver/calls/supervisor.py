@@ -8,55 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Protocol, assert_never
 
 from sipdomains.policy import DomainPolicy
-from sipserver.calls.admission import Load, RefusalBudget, SpentNonces
 from sipserver.calls.control import LiveCall
-from sipserver.calls.documents import LiveDocuments
+from sipserver.calls.inbound import Facts, InboundSession
 from sipserver.calls.intake import Accepted, Challenged, IntakeResult, Refused, examine
+from sipserver.calls.office import Office
 from sipserver.calls.ports import LogUnavailable
-from sipserver.calls.programlog import SessionProgramLog
+from sipserver.calls.programs import run_programs
 from sipserver.calls.routing import contact_points_nowhere
-from sipserver.calls.session import CallSession, Facts
 from sipserver.calls.termination import Termination, interrupt_cause, termination
 from sipserver.sip.build import warning_value
 from sipserver.sip.grammar import format_host_port
-from twimlrunner.engine.interrupts import Over, Redirected, TimeLimit
-from twimlrunner.engine.ports import CallEnded, DocumentRequest, Speech, VerbFailed
-from twimlrunner.engine.runner import (
-    ApplicationError,
-    Completed,
-    HungUp,
-    ProgramEnd,
-    Rejected,
-    run_program,
-)
-from twimlrunner.twiml.document import Document
-from twimlrunner.verbs.registry import HANDLERS
+from twimlrunner.engine.interrupts import TimeLimit
+from twimlrunner.engine.ports import CallbackTarget, DocumentRequest
 
 log = logging.getLogger(__name__)
 
 
-class Office(Protocol):
-    """What a call needs of the manager of all calls."""
-
-    live: dict[str, int]
-    refusals: RefusalBudget
-    spent_nonces: SpentNonces
-
-    def load(self) -> Load: ...
-
-    def claim(self, *sids: str) -> None: ...
-
-    def release(self, *sids: str) -> None: ...
-
-    def remember_challenge(self, session: CallSession, policy: DomainPolicy) -> None: ...
-
-
-async def run_call(session: CallSession, office: Office) -> None:
+async def run_call(session: InboundSession, office: Office) -> None:
     """From the INVITE to the closed row. Never raises for what the peer or the application does."""
     found = await _examine(session, office)
     if session.over.done() and not isinstance(found, Accepted):
@@ -75,7 +46,7 @@ async def run_call(session: CallSession, office: Office) -> None:
     await _take(session, found, office)
 
 
-async def _examine(session: CallSession, office: Office) -> IntakeResult:
+async def _examine(session: InboundSession, office: Office) -> IntakeResult:
     env = session.env
     try:
         return await examine(
@@ -94,7 +65,7 @@ async def _examine(session: CallSession, office: Office) -> IntakeResult:
         return Refused("internal-error", source=session.flow.remote[0])
 
 
-def _refuse(session: CallSession, refused: Refused, office: Office) -> None:
+def _refuse(session: InboundSession, refused: Refused, office: Office) -> None:
     """Answer first, then write down why, as far as the budget of that source allows."""
     ending = termination(refused.cause, refused.detail)
     if refused.drop:
@@ -106,7 +77,7 @@ def _refuse(session: CallSession, refused: Refused, office: Office) -> None:
 
 
 def record_refusal(
-    session: CallSession,
+    session: InboundSession,
     ending: Termination,
     office: Office,
     policy: DomainPolicy | None,
@@ -123,7 +94,7 @@ def record_refusal(
     session.close(ending)
 
 
-async def _take(session: CallSession, accepted: Accepted, office: Office) -> None:
+async def _take(session: InboundSession, accepted: Accepted, office: Office) -> None:
     policy = accepted.policy
     session.facts = Facts(
         policy,
@@ -131,6 +102,10 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
         accepted.source,
         accepted.username,
     )
+    if policy.status_callback_url:  # of a domain only the end is told (webhooks.md section 4.2)
+        session.callback = CallbackTarget(
+            policy.status_callback_url, policy.status_callback_method, ("completed",)
+        )
     session.event("accepted", {"username": accepted.username, "acl": accepted.access_list})
     if contact_points_nowhere(session.request, accepted.source):
         session.notify(32105, "warning", "The Contact of the INVITE names the caller's localhost.")
@@ -142,7 +117,7 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
     try:
         if not session.over.done():
             await session.open()
-            ending = await _conduct(session, accepted)
+            ending = await _conduct(session, accepted, office)
     except LogUnavailable as error:
         ending, retry_after = termination("database-unavailable", f"({error})"), 10
     except Exception:
@@ -156,109 +131,23 @@ async def _take(session: CallSession, accepted: Accepted, office: Office) -> Non
         await _finish(session, ending, retry_after)
 
 
-async def _conduct(session: CallSession, accepted: Accepted) -> Termination:
+async def _conduct(session: InboundSession, accepted: Accepted, office: Office) -> Termination:
     """Ring, run programs until one ends by itself or the call is over, and choose the ending."""
-    env, policy = session.env, accepted.policy
-    env.sip.ring(session.usage)
+    policy = accepted.policy
+    session.env.sip.ring(session.usage)
     session.event("ringing")
-    call = LiveCall(session, accepted.offer)
-    session.on_offer = call.on_offer
-    session.on_late_answer = call.on_late_answer
-    limit = asyncio.get_running_loop().call_later(
-        policy.max_call_seconds, session.interrupt, TimeLimit()
-    )
-    first: DocumentRequest | Document | None = None
-    if policy.voice_url:
-        first = DocumentRequest(policy.voice_url, policy.voice_method, "voice-url")
+    call = LiveCall(session, office, accepted.offer)
+    limit = office.later(policy.max_call_seconds, lambda: session.interrupt(TimeLimit()))
     try:
-        while True:
-            ending = await _run_interruptibly(session, _program(session, call, first))
-            redirect = session.signal.take_redirect()
-            if redirect is None:
-                return ending
-            first = redirect.first
+        first = None
+        if policy.voice_url:
+            first = DocumentRequest(policy.voice_url, policy.voice_method, "voice-url")
+        return await run_programs(session, call, first)
     finally:
         limit.cancel()
 
 
-async def _run_interruptibly(
-    session: CallSession, work: Coroutine[Any, Any, Termination]
-) -> Termination:
-    """Run a program beside the interrupts (architecture, choice 5). Its own ending, unless one
-    came: a fact lets verbs report for a moment, a decision stops them at once."""
-    settings = session.env.settings
-    program = asyncio.create_task(work)
-    interrupted = asyncio.create_task(session.signal.wait())
-    try:
-        await asyncio.wait({program, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-        if isinstance(session.signal.pending, Over):
-            await asyncio.wait({program}, timeout=settings.parting_seconds)
-    finally:
-        interrupted.cancel()
-        if not program.done():
-            program.cancel()
-            await asyncio.wait({program}, timeout=settings.cleanup_seconds)
-    pending = session.signal.pending
-    if pending is not None and not isinstance(pending, Redirected):
-        ending = termination(interrupt_cause(pending), session.detail)
-    elif program.cancelled() or not program.done():
-        ending = termination("internal-error")
-    else:
-        return program.result()
-    if program.done() and not program.cancelled() and program.exception() is not None:
-        log.error("call %s: program failed", session.call_sid, exc_info=program.exception())
-    return ending
-
-
-async def _program(
-    session: CallSession, call: LiveCall, first: DocumentRequest | Document | None
-) -> Termination:
-    policy = session.policy
-    end: ProgramEnd
-    if first is None:
-        message = "The domain has no voice URL: nobody says what to do with its calls."
-        session.notify(11100, "error", message)
-        end = ApplicationError(11100, message)
-    else:
-        end = await run_program(
-            first,
-            handlers=HANDLERS,
-            call=call,
-            documents=LiveDocuments(session, call),
-            log=SessionProgramLog(session),
-            clock=session.env.clock.monotonic,
-            fallback=(policy.voice_fallback_url, policy.voice_fallback_method)
-            if policy.voice_fallback_url
-            else None,
-        )
-    match end:
-        case Completed():
-            return termination("document-ended")
-        case HungUp():
-            return termination("hangup-verb")
-        case Rejected(status=status):
-            return termination("reject-busy" if status == 486 else "reject")
-        case ApplicationError():
-            return await _apologise(session, call, end)
-        case _:
-            assert_never(end)
-
-
-async def _apologise(session: CallSession, call: LiveCall, error: ApplicationError) -> Termination:
-    """sip-domain.md section 4: an announcement, then hang-up; or 503 if the domain wants that."""
-    detail = f"({error.code}: {error.message})"
-    if session.policy.fail_with_503 and not session.answered:
-        return termination("application-error-503", detail)
-    try:
-        async with asyncio.timeout(session.env.settings.apology_seconds):
-            await call.ensure_answered()
-            await call.play(Speech(session.env.settings.apology, "woman", "en-US"))
-    except (CallEnded, VerbFailed, TimeoutError):
-        pass  # it was a courtesy; the log has the reason
-    return termination("application-error", detail)
-
-
-async def _finish(session: CallSession, ending: Termination, retry_after: int) -> None:
+async def _finish(session: InboundSession, ending: Termination, retry_after: int) -> None:
     """End the dialog first, then free the port, then close the row; each step whatever the last."""
     try:
         if session.answered:
@@ -277,7 +166,7 @@ async def _finish(session: CallSession, ending: Termination, retry_after: int) -
         session.close(ending)
 
 
-def _reject(session: CallSession, ending: Termination, retry_after: int = 0) -> None:
+def _reject(session: InboundSession, ending: Termination, retry_after: int = 0) -> None:
     """The final non-2xx, saying why in Warning and X-Twilio-Error (never more than the cause)."""
     session.final_response_sent = True
     headers: list[tuple[str, str]] = []

@@ -14,10 +14,12 @@ from sipserver.net.endpoint import AddressBook, SipEndpoint
 from sipserver.net.locate import Destination, Locator
 from sipserver.sip.engine import SipEngine
 from sipserver.sip.errors import LocalProtocolError
-from sipserver.sip.events import Flow
+from sipserver.sip.events import Flow, RequestFinal
+from sipserver.sip.message import Response
 from sipserver.sip.uri import SipUri
 
 Headers = Sequence[tuple[str, str]]
+OnFinal = Callable[[int, Response | None], None]
 
 
 class SipCommands:
@@ -33,10 +35,15 @@ class SipCommands:
         self._addresses = addresses
         self._locator = locator or Locator()
         self._time = asyncio.get_running_loop().time
+        self._waiting: dict[int, OnFinal] = {}
         self.raced = 0
 
-    def ring(self, usage: int, *, headers: Headers = ()) -> None:
-        self._do(lambda now: self._engine.ring(usage, now, headers=headers))
+    def ring(
+        self, usage: int, *, headers: Headers = (), status: int = 180, body: bytes = b""
+    ) -> None:
+        self._do(
+            lambda now: self._engine.ring(usage, now, headers=headers, status=status, body=body)
+        )
 
     def answer(self, usage: int, body: bytes, *, headers: Headers = ()) -> None:
         self._do(lambda now: self._engine.answer(usage, body, now, headers=headers))
@@ -60,6 +67,79 @@ class SipCommands:
 
     def respond(self, transaction: int, status: int, *, headers: Headers = ()) -> None:
         self._do(lambda now: self._engine.respond(transaction, status, now, headers=headers))
+
+    # --- calls of ours ---
+
+    def invite(
+        self,
+        target_uri: str,
+        *,
+        from_: str,
+        to: str,
+        body: bytes,
+        call_id: str,
+        flow: Flow | None,
+        destination: tuple[str, str, int] | None,
+        headers: Headers,
+        on_usage: Callable[[int], None],
+    ) -> int:
+        """Raises LocalProtocolError when no INVITE can be made of this."""
+        usage = self._engine.invite(
+            target_uri,
+            from_,
+            to,
+            body,
+            self._time(),
+            destination=destination,
+            flow=flow,
+            headers=headers,
+            call_id=call_id,
+        )
+        on_usage(usage)  # before its events are handed out
+        self._endpoint.flush()
+        return usage
+
+    def acknowledge(self, usage: int, body: bytes = b"") -> None:
+        self._do(lambda now: self._engine.acknowledge(usage, now, body))
+
+    def cancel(self, usage: int) -> None:
+        self._do(lambda now: self._engine.cancel(usage, now))
+
+    def retry_invite(self, usage: int, headers: Headers) -> None:
+        self._do(lambda now: self._engine.retry_invite(usage, headers, now))
+
+    # --- requests of ours within a call ---
+
+    def reinvite(self, usage: int, body: bytes, *, on_final: OnFinal) -> None:
+        self._ask(lambda now: self._engine.reinvite(usage, body, now), on_final)
+
+    def refer(self, usage: int, refer_to: str, *, referred_by: str, on_final: OnFinal) -> int:
+        return self._ask(
+            lambda now: self._engine.refer(usage, refer_to, now, referred_by=referred_by), on_final
+        )
+
+    def notify(self, usage: int, body: bytes, *, state: str, event_id: int) -> None:
+        self._do(lambda now: self._engine.notify(usage, body, now, state=state, event_id=event_id))
+
+    def find_dialog(self, call_id: str, to_tag: str, from_tag: str) -> int | None:
+        return self._engine.find_dialog(call_id, to_tag, from_tag)
+
+    def settle(self, event: RequestFinal) -> None:
+        """Hand the final response of a request of ours to whoever waits for it."""
+        on_final = self._waiting.pop(event.token, None)
+        if on_final is not None:
+            on_final(event.status, event.response)
+
+    def _ask(self, command: Callable[[float], int], on_final: OnFinal) -> int:
+        try:
+            token = command(self._time())
+        except LocalProtocolError:
+            self.raced += 1
+            on_final(481, None)
+            return 0
+        self._waiting[token] = on_final  # before its events are handed out
+        self._endpoint.flush()
+        return token
 
     def local_host(self, flow: Flow) -> str:
         return self._addresses.host_for(flow)

@@ -40,7 +40,7 @@ class Destination(NamedTuple):
     port: int
 
 
-class Unlocatable(Exception):
+class Unlocatable(OSError):
     """There is nothing to send to; the message says why (13254)."""
 
 

@@ -1,0 +1,413 @@
+"""Dial: ring, let the first answer win, screen, bridge, and tell how it went (twiml-voice.md 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sipserver.calls import destinations, received, recording
+from sipserver.calls.bridging import Bridge, Handover
+from sipserver.calls.control import LiveCall
+from sipserver.calls.office import Office
+from sipserver.calls.outbound import OutboundSession
+from sipserver.calls.outgoing import run_leg
+from sipserver.calls.ports import PlayOperation
+from sipserver.calls.programs import run_document
+from sipserver.calls.session import CallSession
+from sipserver.calls.transferring import Transferring
+from sipserver.calls.waiting import unless_over
+from sipserver.sip import target as sip_target
+from sipserver.sip.events import InDialogRequest
+from twimlrunner.engine.ports import (
+    CallEnded,
+    Dialled,
+    DialPlan,
+    DialTarget,
+    DocumentRequest,
+    VerbFailed,
+)
+from twimlrunner.engine.runner import Completed
+from twimlrunner.twiml.redact import without_passwords
+from twimlrunner.verbs.registry import SCREENING_HANDLERS
+
+log = logging.getLogger(__name__)
+
+_STAR = "*"
+
+
+@dataclass(slots=True)
+class Ringing:
+    """One noun that is being rung."""
+
+    target: DialTarget
+    leg: OutboundSession
+    call: LiveCall
+
+
+class Dial:
+    """One Dial of ``call``. ``run`` returns how it went; cancelling it ends all legs it still has.
+
+    Everything that happens sets ``_news``; the loops then look at the state: levels, not edges.
+    """
+
+    def __init__(self, call: LiveCall, plan: DialPlan, office: Office) -> None:
+        self.call = call
+        self.session = call.session
+        self.plan = plan
+        self.office = office
+        self._news = asyncio.Event()
+        self._ringing: list[Ringing] = []
+        self._winner: OutboundSession | None = None
+        self._ringback: PlayOperation | None = None
+        self._early: Bridge | None = None
+        self._recording: recording.Active | None = None
+        self._recorded_url = ""
+        self._star = False
+        self._refer: tuple[CallSession, InDialogRequest] | None = None
+
+    async def run(self) -> Dialled:
+        session = self.session
+        session.over.add_done_callback(self._wake)
+        try:
+            result = await self._run()
+        finally:
+            session.over.remove_done_callback(self._wake)
+            await self._clean_up()
+        return replace(result, recording_url=self._recorded_url)
+
+    async def _run(self) -> Dialled:
+        targets = self.plan.targets
+        groups: Sequence[Sequence[DialTarget]] = [targets]
+        if self.plan.sequential:
+            groups = [[target] for target in targets]
+        result = Dialled("failed")
+        for group in groups:
+            winner = await self._ring(group) if group else None
+            if winner is not None:
+                return await self._connected(winner)
+            result = self._unanswered()
+            if self.session.over.done():
+                return replace(result, status="canceled", caller_gone=True)
+        return result
+
+    # --- ringing ----------------------------------------------------------------------------
+
+    async def _ring(self, group: Sequence[DialTarget]) -> Ringing | None:
+        """The noun that answered first; None when nobody did in time, or the caller is gone."""
+        settings = self.session.env.settings
+        loop = asyncio.get_running_loop()
+        self._ringing = [self._start(target) for target in group]
+        await self._hear_ringing()
+        deadline = loop.time() + self.plan.timeout + settings.ring_grace_seconds
+        while True:
+            self._news.clear()
+            if self.session.over.done():
+                await self._let_go("caller-gone")
+                return None
+            for each in self._ringing:
+                if each.leg.answer.done():
+                    await self._let_go("dial-cancelled", but=each)
+                    return each
+            live = [each for each in self._ringing if not each.leg.done.done()]
+            if not live:
+                return None
+            if self._winner is not None and self._winner.done.done():
+                self._winner = None  # its answer was of no use: the others may still win
+            if loop.time() >= deadline:
+                await self._let_go("ring-timeout")
+                return None
+            await self._pass_early_media(live)
+            await self._next_news(deadline - loop.time())
+
+    def _start(self, target: DialTarget) -> Ringing:
+        session, env = self.session, self.session.env
+        number = caller_number(session, self.plan.caller_id)
+        leg = OutboundSession(
+            env,
+            session.policy,
+            parent_sid=session.call_sid,
+            from_=number,
+            to=_shown(target),
+            callback=target.callback,
+        )
+        leg.caller_id = number
+        leg.news = self._news.set
+        leg.may_answer = lambda: self._claim(leg)
+        leg.over.add_done_callback(self._wake)
+        call = LiveCall(leg, self.office)
+        session.event("dial", {"what": "started", "call_sid": leg.call_sid, "to": leg.to})
+
+        async def locate() -> destinations.Destinations | destinations.Undialable:
+            return await destinations.destinations(
+                target,
+                policy=session.policy,
+                caller_id=number,
+                directory=env.directory,
+                sip=env.sip,
+                node=env.settings.node,
+                random=env.random,
+            )
+
+        self.office.start(leg, run_leg(leg, call, locate, self.office, near=session.media))
+        return Ringing(target, leg, call)
+
+    def _claim(self, leg: OutboundSession) -> bool:
+        """Asked in the moment a 2xx comes: only the first may go on."""
+        if self._winner is None and not self.session.over.done():
+            self._winner = leg
+        return self._winner is leg
+
+    async def _let_go(self, cause: str, but: Ringing | None = None) -> None:
+        """Cancel those that ring, and wait until their rows are final (they will be soon)."""
+        others = [each for each in self._ringing if each is not but]
+        for each in others:
+            each.leg.release(cause)
+        if but is not None:
+            return
+        ends = [each.leg.done for each in others]
+        if ends:
+            bound = self.session.env.settings.cleanup_seconds
+            await asyncio.wait(ends, timeout=bound)
+
+    async def _hear_ringing(self) -> None:
+        session = self.session
+        if session.answered and session.media is not None and self._ringback is None:
+            tone = self.plan.ring_tone or session.env.settings.ring_tone
+            self._ringback = session.media.ringback(tone)
+            await self._record_from("ringing")
+
+    async def _pass_early_media(self, live: Sequence[Ringing]) -> None:
+        """With answerOnBridge the caller hears what the first callee's side plays (183)."""
+        if not self.plan.answer_on_bridge or self.session.answered or self._early is not None:
+            return
+        for each in live:
+            if each.leg.early:
+                try:
+                    if not await self.call.early_media():
+                        return
+                except CallEnded:
+                    return
+                self._early = Bridge(self.session, each.leg, self._news.set)
+                await self._early.open(early=True)
+                return
+
+    def _stop_ringing(self) -> None:
+        if self._ringback is not None:
+            self._ringback.stop()
+            self._ringback = None
+
+    def _unanswered(self) -> Dialled:
+        """Of several the last one counts (webhooks.md section 4.1)."""
+        if not self._ringing:
+            return Dialled("failed")
+        last = self._ringing[-1]
+        status = "failed"
+        if last.leg.done.done():
+            status = last.leg.done.result().status
+        return self._dialled(last, status, bridged=False)
+
+    # --- answered ---------------------------------------------------------------------------
+
+    async def _connected(self, winner: Ringing) -> Dialled:
+        leg = winner.leg
+        self.session.event("dial", {"what": "answered", "call_sid": leg.call_sid})
+        try:
+            if not await self._prepare(winner):
+                leg.release("screening-hangup")
+                await self._end_of(leg)
+                return self._dialled(winner, "completed", bridged=False)
+            if self.plan.answer_on_bridge:
+                await self.call.ensure_answered()
+        except CallEnded:
+            leg.release("caller-gone" if self.session.over.done() else "released")
+            await self._end_of(leg)
+            gone = self.session.over.done()
+            return replace(self._dialled(winner, "completed", bridged=False), caller_gone=gone)
+        self._stop_ringing()
+        if self._early is not None:
+            await self._early.close("answered")
+        return await self._bridged(winner)
+
+    async def _prepare(self, winner: Ringing) -> bool:
+        """sendDigits and the screening document. False: the callee shall not be connected.
+
+        Raises CallEnded when the caller is gone, or the callee before its document.
+        """
+        target, leg = winner.target, winner.leg
+        over = self.session.over
+        if target.send_digits:
+            await unless_over(over, winner.call.send_digits(target.send_digits))
+        if target.screening is None:
+            return True
+        self.session.event("dial", {"what": "screening", "call_sid": leg.call_sid})
+        url, method = target.screening
+        request = DocumentRequest(url, method, "screening")
+        work = run_document(leg, winner.call, request, SCREENING_HANDLERS, None)
+        end = await unless_over(over, work)
+        return isinstance(end, Completed) and not leg.over.done()
+
+    async def _bridged(self, winner: Ringing) -> Dialled:
+        session, leg = self.session, winner.leg
+        swallow = _STAR if self.plan.hangup_on_star else ""
+        bridge = Bridge(session, leg, self._news.set)
+        limit = self.office.later(self.plan.time_limit, lambda: leg.release("time-limit"))
+        kept = session.on_key, session.on_refer
+        session.on_key, leg.on_key = self._caller_key, self._callee_key
+        session.on_refer = lambda request: self._referred(session, request)
+        leg.on_refer = lambda request: self._referred(leg, request)
+        try:
+            await bridge.open(swallow)
+            await self._record_from("answer")
+            result = await self._talk(winner, bridge)
+        finally:
+            limit.cancel()
+            session.on_key, session.on_refer = kept
+            leg.on_key = leg.on_refer = None
+            await bridge.close("ended")
+        return result
+
+    async def _talk(self, winner: Ringing, bridge: Bridge) -> Dialled:
+        session, leg = self.session, winner.leg
+        while True:
+            self._news.clear()
+            if session.over.done():
+                leg.release("released")
+                await self._end_of(leg)
+                return replace(self._dialled(winner, "completed"), caller_gone=True)
+            if leg.over.done() or leg.done.done() or leg.detached:
+                await self._end_of(leg)
+                return self._dialled(winner, "completed")
+            if self._star:
+                leg.release("star-hangup")
+                await self._end_of(leg)
+                return self._dialled(winner, "completed")
+            if bridge.handover is not None:
+                return await self._handed_over(winner, bridge, bridge.handover)
+            if self._refer is not None:
+                (who, request), self._refer = self._refer, None
+                result = await self._transfer(winner, bridge, who, request)
+                if result is not None:
+                    return result
+                continue
+            await self._next_news(None)
+
+    # --- transfers --------------------------------------------------------------------------
+
+    def _referred(self, who: CallSession, request: InDialogRequest) -> None:
+        if self._refer is not None:
+            who.env.sip.respond(request.transaction, 491)
+            return
+        self._refer = (who, request)
+        self._news.set()
+
+    async def _transfer(
+        self, winner: Ringing, bridge: Bridge, who: CallSession, request: InDialogRequest
+    ) -> Dialled | None:
+        refer = received.accept(who, request, self.office, has_url=self.plan.refer is not None)
+        if refer is None or self.plan.refer is None:
+            return None
+        transferring = Transferring(
+            self.call, winner.leg, bridge, refer, self.plan.refer, self.office, self._news
+        )
+        done = self._dialled(winner, "completed")
+        if who is self.session:
+            return await transferring.callee(self.plan.answer_on_bridge, done)
+        return await transferring.caller(self.plan.answer_on_bridge, done)
+
+    async def _handed_over(self, winner: Ringing, bridge: Bridge, given: Handover) -> Dialled:
+        """An attended transfer takes one of the two away."""
+        await bridge.close("transferred")
+        done = self._dialled(winner, "completed")
+        if given.keeps is winner.leg:
+            winner.leg.detached = True
+            given.parted.set_result(None)
+            return replace(done, replaced=True)
+        winner.leg.release("transferred")
+        given.parted.set_result(None)
+        await asyncio.shield(given.over)
+        return replace(done, caller_gone=self.session.over.done())
+
+    # --- small ------------------------------------------------------------------------------
+
+    def _caller_key(self, key: str) -> None:
+        if self.plan.hangup_on_star and key == _STAR:
+            self._star = True
+            self._news.set()
+
+    def _callee_key(self, key: str) -> None:
+        """The worker passes telephone-events on by itself; nobody else wants them now."""
+
+    async def _record_from(self, start: str) -> None:
+        wanted = self.plan.recording
+        if wanted is None or self._recording is not None:
+            return
+        if wanted.start != start and start != "answer":
+            return
+        try:
+            self._recording = await recording.begin_dial(self.session, wanted)
+        except VerbFailed as error:
+            self.session.notify(error.code, "error", error.message)
+
+    async def _clean_up(self) -> None:
+        self._stop_ringing()
+        if self._early is not None:
+            await self._early.close("ended")
+        for each in self._ringing:
+            each.leg.news = lambda: None
+            if not each.leg.detached:
+                each.leg.release("released" if each.leg.answered else "dial-cancelled")
+        if self._recording is not None:
+            recorded = await self._recording.finish("hangup")
+            if recorded.heard:
+                self._recorded_url = recorded.url
+
+    async def _end_of(self, leg: OutboundSession) -> None:
+        """Until its row is final: its BYE may bring headers, its duration is wanted."""
+        if not leg.detached:
+            bound = self.session.env.settings.cleanup_seconds
+            await asyncio.wait({leg.done}, timeout=bound)
+
+    def _dialled(self, which: Ringing, status: str, *, bridged: bool = True) -> Dialled:
+        leg = which.leg
+        seconds = 0
+        if leg.answered_at is not None:
+            seconds = max(0, round(leg.env.clock.wall() - leg.answered_at))
+        return Dialled(
+            status,
+            call_sid=leg.call_sid,
+            seconds=seconds,
+            bridged=bridged,
+            sip_call_id=leg.sip_call_id,
+            sip_status=leg.sip_status,
+            headers=leg.last_headers,
+            kind=which.target.kind,
+        )
+
+    def _wake(self, _: object) -> None:
+        self._news.set()
+
+    async def _next_news(self, seconds: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            pass  # the loop looks at the clock
+
+
+def caller_number(session: CallSession, wanted: str) -> str:
+    """The caller ID that callees see: what Dial says, else the caller's own user or number."""
+    if wanted:
+        if sip_target.is_caller_id(wanted):
+            return wanted
+        session.notify(13214, "warning", f"callerId {wanted!r} cannot be sent; the caller's own is")
+    return session.own_number
+
+
+def _shown(target: DialTarget) -> str:
+    """What the log and the application see as To."""
+    if target.kind == "sip":
+        return without_passwords(target.uris[0].uri) if target.uris else ""
+    if target.kind == "client":
+        return f"client:{target.address}"
+    return target.address

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+from zlib import crc32
 
-from sipserver.sip import build, routing
+from sipserver.sip import build, reliable, routing, session_timer
 from sipserver.sip.body import SDP
-from sipserver.sip.dialog import DialogId
+from sipserver.sip.dialog import Dialog, DialogId
 from sipserver.sip.events import Ended, Flow, MessageTraced, RequestFinal
 from sipserver.sip.invite_usage import InviteUsage, Phase, UsageEnded
 from sipserver.sip.message import Request, Response
@@ -64,7 +65,7 @@ class EngineConfig:
         "NOTIFY",
         "PRACK",
     )
-    supported: tuple[str, ...] = ()
+    supported: tuple[str, ...] = (reliable.OPTION_TAG, session_timer.OPTION_TAG)
     out_of_dialog_methods: frozenset[str] = frozenset()
     max_transactions: int = 50_000
     retry_after: int = 5  # seconds, in our own 503
@@ -100,6 +101,7 @@ class Core:
         "layer",
         "lingering",
         "output",
+        "session_timers",
         "usages",
     )
 
@@ -112,6 +114,7 @@ class Core:
         self.usages: dict[int, InviteUsage] = {}
         self.dialogs: dict[DialogId, InviteUsage] = {}
         self.lingering: dict[int, InviteUsage] = {}  # ended, but for subscriptions
+        self.session_timers = session_timer.SessionTimers(self)
         self._number = 0
         allow = [("Allow", config.allow_value)]
         if config.supported:
@@ -123,6 +126,10 @@ class Core:
         """Return a fresh handle for a usage or a request of ours."""
         self._number += 1
         return self._number
+
+    def random_below(self, limit: int) -> int:
+        """Return an unpredictable number: randomness comes with the identifiers."""
+        return crc32(self.ids.tag().encode()) % limit
 
     def usage(self, number: int) -> InviteUsage:
         """Return a living usage. Raises UsageEnded."""
@@ -206,9 +213,11 @@ class Core:
         headers: HeaderList = _NO_HEADERS,
         body: bytes = b"",
         content_type: str | None = None,
-    ) -> None:
-        """Start a non-INVITE client transaction in the dialog of a usage."""
-        dialog = usage.confirmed_dialog
+        dialog: Dialog | None = None,
+    ) -> Request:
+        """Start a non-INVITE client transaction in the dialog of a usage, or in that early one of
+        it; returns what was sent."""
+        dialog = dialog or usage.confirmed_dialog
         flow, target = dialog.next_hop()
         request = dialog.request(
             method,
@@ -218,6 +227,7 @@ class Core:
             content_type=content_type,
         )
         self.send_request(request, flow, target, on_final, now, usage=usage.number)
+        return request
 
     def final(self, token: int, status: int, response: Response | None) -> None:
         """Tell the outcome of a request of ours."""

@@ -33,6 +33,7 @@ class Dialog:
         "local",
         "local_cseq",
         "local_tag",
+        "reliable",
         "remote",
         "remote_cseq",
         "remote_tag",
@@ -68,6 +69,8 @@ class Dialog:
         self.flow = flow
         self.direct = direct
         self.contact = contact
+        # CSeq of an INVITE of ours and RSeq of its last reliable provisional response (RFC 3262 4)
+        self.reliable: tuple[int, int] | None = None
 
     @classmethod
     def of_request(

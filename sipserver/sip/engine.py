@@ -219,7 +219,16 @@ class SipEngine:
     def reinvite(self, usage: int, body: bytes, now: float) -> int:
         """Offer a changed session; returns the token of its ``RequestFinal``. The ACK is sent by
         itself, except when ``body`` is empty: then the 2xx holds an offer to ``acknowledge``."""
-        return self._client.reinvite(self._core.usage(usage), body, now)
+        core = self._core
+        record = core.usage(usage)
+        token = core.next_number()
+
+        def on_final(status: int, response: Response | None, at: float) -> None:
+            core.final(token, status, response)
+            core.end_if_gone(record, status, response, at)
+
+        self._client.reinvite(record, body, on_final, now)
+        return token
 
     def call_id(self, usage: int) -> str:
         """Return the Call-ID of a call."""

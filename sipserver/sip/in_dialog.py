@@ -7,10 +7,12 @@ from sipserver.sip.body import SDP, session_description
 from sipserver.sip.core import Core, HeaderList
 from sipserver.sip.dialog import Dialog
 from sipserver.sip.errors import LocalProtocolError
-from sipserver.sip.events import Flow, InDialogRequest, SessionOffer
+from sipserver.sip.events import Flow, InDialogRequest, SessionOffer, SessionRefreshed
 from sipserver.sip.invite_usage import InviteUsage, Phase
 from sipserver.sip.message import Request, Response
 from sipserver.sip.screening import Refusal, screen
+from sipserver.sip.session_timer import SessionTimer
+from sipserver.sip.transactions.client_other import OnFinal
 from sipserver.sip.transactions.layer import Key, ServerTransaction
 from sipserver.sip.transactions.server_invite import ServerInvite
 from sipserver.sip.transactions.server_other import ServerOther
@@ -27,6 +29,7 @@ class InDialog:
         self._core = core
         self._server = server
         self._client = client
+        core.session_timers.refresh = self._refresh
 
     # ---- theirs ----------------------------------------------------------------------------
 
@@ -112,15 +115,52 @@ class InDialog:
             core.respond(transaction, 200, now, headers=core.capabilities)
         elif method == "UPDATE" and not session_description(request):
             dialog.refresh_target(request)
-            contact = ("Contact", f"<{dialog.contact}>")
-            core.respond(transaction, 200, now, headers=(contact, *core.allow_headers))
+            self._accept_update(usage, dialog, transaction, b"", now, ())
         elif method == "UPDATE":
             self._offered(usage, request, transaction)
+        elif method == "PRACK":
+            self._acknowledged(usage, request, transaction, now)
         elif method == "NOTIFY":
             self._refuse(transaction, subscriptions.notified(core, usage, transaction, now), now)
         else:
             number = core.layer.number(transaction)
             core.output.events.append(InDialogRequest(usage.number, number, request))
+
+    def _acknowledged(
+        self, usage: InviteUsage, prack: Request, transaction: ServerOther, now: float
+    ) -> None:
+        """PRACK (RFC 3262 3, 5). It may carry a new offer once we have answered the INVITE's."""
+        provisionals = usage.reliable
+        if provisionals is None or not provisionals.acknowledged_by(prack):
+            self._core.respond(transaction, 481, now)
+            return
+        if session_description(prack):
+            self._offered(usage, prack, transaction)
+        else:
+            self._core.respond(transaction, 200, now)
+        provisionals.proceed(now)
+
+    def _accept_update(
+        self,
+        usage: InviteUsage,
+        dialog: Dialog,
+        transaction: ServerOther,
+        body: bytes,
+        now: float,
+        headers: HeaderList,
+    ) -> None:
+        core = self._core
+        contact = ("Contact", f"<{dialog.contact}>")
+        timer = core.session_timers.accept(usage, transaction.request, now)
+        core.respond(
+            transaction,
+            200,
+            now,
+            headers=(contact, *core.allow_headers, *timer, *headers),
+            body=body,
+            content_type=SDP if body else None,
+        )
+        usage.local_sdp = body or usage.local_sdp
 
     def _offered(
         self, usage: InviteUsage, request: Request, transaction: ServerTransaction
@@ -139,15 +179,7 @@ class InDialog:
             self._server.accept(usage, transaction, dialog, body, now, headers)
             usage.late_offer = not session_description(transaction.request)
         else:
-            contact = ("Contact", f"<{dialog.contact}>")
-            self._core.respond(
-                transaction,
-                200,
-                now,
-                headers=(contact, *self._core.allow_headers, *headers),
-                body=body,
-                content_type=SDP,
-            )
+            self._accept_update(usage, dialog, transaction, body, now, headers)
         dialog.refresh_target(transaction.request)
         usage.offer = None
 
@@ -188,16 +220,70 @@ class InDialog:
             core.final(token, status, response)
             core.end_if_gone(usage, status, response, at)
 
-        core.send_in_dialog(
-            usage, method, on_final, now, headers=headers, body=body, content_type=content_type
-        )
+        if method == "UPDATE":
+            self._update(usage, on_final, now, headers, body)
+        else:
+            core.send_in_dialog(
+                usage, method, on_final, now, headers=headers, body=body, content_type=content_type
+            )
         return token
+
+    def _update(
+        self,
+        usage: InviteUsage,
+        on_final: OnFinal,
+        now: float,
+        headers: HeaderList = (),
+        body: bytes = b"",
+    ) -> None:
+        core = self._core
+        timers = core.session_timers
+
+        def negotiated(status: int, response: Response | None, at: float) -> None:
+            if status < 300 and response is not None:
+                usage.confirmed_dialog.refresh_target(response)
+                timers.accepted(usage, update, response, at)
+            on_final(status, response, at)
+
+        update = core.send_in_dialog(
+            usage,
+            "UPDATE",
+            negotiated,
+            now,
+            headers=(*core.allow_headers, *timers.refresh_headers(usage), *headers),
+            body=body,
+            content_type=SDP,
+        )
+        usage.local_sdp = body or usage.local_sdp
+
+    def _refresh(self, usage: InviteUsage, timer: SessionTimer, now: float) -> None:
+        """Refresh the session: by UPDATE, or by a re-INVITE that changes nothing (RFC 4028 7.4)."""
+        core = self._core
+
+        def on_final(status: int, response: Response | None, at: float) -> None:
+            if status >= 300:
+                core.session_timers.failed(usage, status, response, at)
+                core.end_if_gone(usage, status, response, at)
+
+        def on_reinvited(status: int, response: Response | None, at: float) -> None:
+            body = session_description(response) if response is not None and status < 300 else b""
+            if body:
+                core.output.events.append(SessionRefreshed(usage.number, body))
+            on_final(status, response, at)
+
+        if usage.phase is not Phase.CONFIRMED or core.exchange_pending(usage):
+            core.session_timers.failed(usage, 491, None, now)
+        elif timer.can_update:
+            self._update(usage, on_final, now)
+        elif usage.local_sdp:
+            self._client.reinvite(usage, usage.local_sdp, on_reinvited, now)
 
     def bye(self, usage: InviteUsage, now: float, headers: HeaderList) -> None:
         """Hang up. On the server side BYE waits for the ACK of our 2xx (15)."""
-        if usage.phase is Phase.EARLY:
+        held = usage.reliable is not None and usage.reliable.holds_answer
+        if usage.phase is Phase.EARLY and not held:
             raise LocalProtocolError("An unanswered call is rejected or cancelled")
-        if usage.phase is Phase.ANSWERED and usage.server is not None:
+        if held or (usage.phase is Phase.ANSWERED and usage.server is not None):
             usage.bye_headers = list(headers)
             return
         if usage.phase not in (Phase.ANSWERED, Phase.CONFIRMED):

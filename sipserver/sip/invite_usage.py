@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sipserver.sip.dialog import Dialog
     from sipserver.sip.events import Flow
     from sipserver.sip.message import Request
+    from sipserver.sip.reliable import ReliableProvisionals
+    from sipserver.sip.session_timer import SessionTimer
     from sipserver.sip.subscriptions import Subscription
     from sipserver.sip.timers import Deadline, Deadlines
     from sipserver.sip.transactions.client_invite import ClientInvite
@@ -52,14 +54,17 @@ class InviteUsage:
         "flow",
         "invite",
         "late_offer",
+        "local_sdp",
         "number",
         "offer",
         "phase",
         "referred",
         "reinvite",
+        "reliable",
         "repeater",
         "server",
         "subscriptions",
+        "timer",
     )
 
     def __init__(self, number: int, invite: Request) -> None:
@@ -71,16 +76,19 @@ class InviteUsage:
         self.late_offer = False  # the next ACK (theirs or ours) carries the answer
         self.bye_headers: list[tuple[str, str]] | None = None  # BYE waits for the ACK
         self.expiry: Deadline | None = None  # refresh of 18x; last moment of a failed usage
+        self.local_sdp = b""  # the last one we have sent, for a refresh
+        self.timer: SessionTimer | None = None
         self.subscriptions: tuple[Subscription, ...] = ()
         self.referred = False  # a REFER of the peer has been accepted
         # server side
         self.server: ServerInvite | None = None  # the first INVITE's transaction
         self.flow: Flow | None = None  # where the first INVITE came from
+        self.reliable: ReliableProvisionals | None = None
         self.repeater: AnswerRepeater | None = None  # of the last 2xx of ours
         self.offer: ServerTransaction | None = None  # re-INVITE or UPDATE that waits for us
         # client side
         self.client: ClientInvite | None = None  # the last INVITE of ours
-        self.reinvite = 0  # token of the re-INVITE under way
+        self.reinvite = False  # one is under way
         self.cancelled = False
         self.ack_due = False  # the 2xx is here, acknowledge() is owed
         self.acks: dict[tuple[int, str], tuple[bytes, Flow | None, tuple[str, str, int]]] = {}
@@ -101,6 +109,10 @@ class InviteUsage:
         """Cancel all deadlines of the usage itself."""
         deadlines.cancel(self.expiry)
         self.expiry = None
+        if self.timer is not None:
+            deadlines.cancel(self.timer.next)
+        if self.reliable is not None:
+            self.reliable.stop()
         if self.repeater is not None:
             self.repeater.stop()
             self.repeater = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sipserver.sip import session_timer
 from sipserver.sip.body import SDP, session_description
 from sipserver.sip.routing import remote_target
 
@@ -42,8 +43,8 @@ def screen(request: Request, config: EngineConfig, *, in_dialog: bool) -> Refusa
     refusal = None if in_dialog else _screen_outside(request, config)
     if refusal is None:
         refusal = _screen_extensions(request, config)
-    if refusal is None and method in ("INVITE", "UPDATE"):
-        refusal = _screen_session(request)
+    if refusal is None and method in ("INVITE", "UPDATE", "PRACK"):
+        refusal = _screen_session(request) or _screen_timer(request, config)
     return refusal
 
 
@@ -86,6 +87,16 @@ def _screen_session(request: Request) -> Refusal | None:
         if not _accepts_sdp(request):
             return Refusal(406, headers=(("Accept", SDP),))
     return None
+
+
+def _screen_timer(request: Request, config: EngineConfig) -> Refusal | None:
+    """RFC 4028 9: an interval that is too short is refused, but only to those who understand."""
+    asked = session_timer.session_expires(request)
+    if asked is None or asked.seconds >= config.min_se:
+        return None
+    if session_timer.OPTION_TAG not in config.supported or not session_timer.is_supported(request):
+        return None
+    return Refusal(422, headers=(("Min-SE", str(config.min_se)),))
 
 
 def _accepts_sdp(request: Request) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sipserver.sip.errors import RemoteProtocolError
 from sipserver.sip.events import Notified, SubscriptionExpired
 from sipserver.sip.invite_usage import InviteUsage, Phase, UsageEnded
 from sipserver.sip.screening import Refusal, bad_event
@@ -130,7 +131,10 @@ def notified(
 def _subscription_of(usage: InviteUsage, notify: Request) -> Subscription | None:
     """The ``id`` names the REFER by its CSeq; without one the oldest is meant (RFC 3515 2.4.6)."""
     _, semicolon, tail = (notify.headers.get("Event") or "").partition(";")
-    wanted = parse_params(tail).get("id") if semicolon else None
+    try:
+        wanted = parse_params(tail).get("id") if semicolon else None
+    except RemoteProtocolError:
+        return None
     for each in usage.subscriptions:
         if each.token and (wanted is None or wanted == str(each.number)):
             return each

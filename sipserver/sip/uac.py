@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sipserver.sip import build, routing
+from sipserver.sip import build, reliable, routing, session_timer
 from sipserver.sip.body import SDP
 from sipserver.sip.core import Core, HeaderList
 from sipserver.sip.dialog import Dialog
@@ -16,10 +16,13 @@ from sipserver.sip.headers import Headers
 from sipserver.sip.invite_usage import InviteUsage, Phase
 from sipserver.sip.message import Request, Response
 from sipserver.sip.transactions.client_invite import ClientInvite, State
+from sipserver.sip.transactions.client_other import OnFinal
 from sipserver.sip.uri import SipUri, parse_name_addr, parse_sip_uri
 
 # RFC 3261 13.2.2.4: the ACK of a 2xx carries the credentials of its INVITE.
 _CREDENTIALS: Final = ("Authorization", "Proxy-Authorization")
+_LARGEST_DATAGRAM: Final = 1300  # octets: 18.1.1, for an unknown path MTU
+_TRIES: Final = 10  # INVITEs of one call that 422 may bring about
 
 
 class ClientSide:
@@ -76,6 +79,8 @@ class ClientSide:
             user = sender.uri.user or "" if isinstance(sender.uri, SipUri) else ""
             fields.append(("Contact", f"<{core.contact_uri(flow, target, user)}>"))
             fields += core.allow_headers
+        if method == "INVITE":
+            fields += core.session_timers.initial_headers
         fields += [("User-Agent", core.config.user_agent), *headers]
         if content_type and body:
             fields.append(("Content-Type", content_type))
@@ -91,6 +96,7 @@ class ClientSide:
         core = self._core
         usage = InviteUsage(core.next_number(), request)
         usage.late_offer = not request.body
+        usage.local_sdp = request.body
         usage.flow = flow
         self._send(usage, request, flow, target, now)
         core.usages[usage.number] = usage
@@ -103,12 +109,24 @@ class ClientSide:
         flow: Flow | None,
         target: routing.Target,
         now: float,
+        *,
+        may_switch: bool = True,
     ) -> None:
+        udp = target
+        switched = may_switch and flow is None and self._is_large(request, target)
+        if switched:
+            target = ("tcp", *target[1:])
+            request = self._rerouted(request, target)
+
         def on_response(response: Response, response_flow: Flow, at: float) -> None:
             self._on_response(usage, request, response, response_flow, at)
 
         def on_failure(status: int, at: float) -> None:
-            self._failed(usage, status, build.reason_phrase(status), None, at)
+            if switched and status == 503 and not usage.cancelled:
+                again = self._rerouted(request, udp)
+                self._send(usage, again, None, udp, at, may_switch=False)
+            else:
+                self._failed(usage, status, build.reason_phrase(status), None, at)
 
         usage.client = ClientInvite(
             self._core.layer,
@@ -124,24 +142,56 @@ class ClientSide:
         usage.invite = request
         usage.phase = Phase.EARLY
 
+    def _is_large(self, request: Request, target: routing.Target) -> bool:
+        if target[0] != "udp" or not self._core.config.tcp_for_large:
+            return False
+        return len(request.to_bytes()) > _LARGEST_DATAGRAM
+
+    def _rerouted(self, request: Request, target: routing.Target) -> Request:
+        """Return an INVITE made for one transport as it is to be for another (18.1.1)."""
+        core = self._core
+        fields = request.headers.copy()
+        contact = request.contact
+        user = contact.uri.user if contact is not None and isinstance(contact.uri, SipUri) else None
+        fields.set("Contact", f"<{core.contact_uri(None, target, user or '')}>")
+        fields.set("Via", core.via(None, target))
+        return Request(request.method, request.uri, fields, request.body)
+
     def retry(self, usage: InviteUsage, headers: HeaderList, now: float) -> None:
         """Send the refused INVITE again with more headers (22.2): same Call-ID and From tag, next
         CSeq, new branch."""
         old = usage.client
         if usage.phase is not Phase.FAILED or old is None:
             raise LocalProtocolError("Only a refused INVITE can be tried again")
-        core = self._core
+        self._again(usage, old, headers, now)
+        usage.cancelled = False
+        self._core.deadlines.cancel(usage.expiry)
+
+    def _again(
+        self, usage: InviteUsage, old: ClientInvite, headers: HeaderList, now: float
+    ) -> None:
         fields = old.request.headers.copy()
         for name in {name for name, _ in headers}:
             fields.remove(name)
         for name, value in headers:
             fields.add(name, value)
-        fields.set("Via", core.via(old.flow, old.target))
+        fields.set("Via", self._core.via(old.flow, old.target))
         fields.set("CSeq", f"{old.request.cseq.number + 1} INVITE")
         request = Request("INVITE", old.request.uri, fields, old.request.body)
         self._send(usage, request, old.flow, old.target, now)
-        usage.cancelled = False
-        core.deadlines.cancel(usage.expiry)
+
+    def _lengthen(
+        self, usage: InviteUsage, request: Request, response: Response, now: float
+    ) -> bool:
+        """422: try again with the session timer that is wanted (RFC 4028 7.3); false if that is of
+        no use, or nobody wants the call any more."""
+        old = usage.client
+        headers = session_timer.longer_headers(request, response)
+        if not headers or old is None or usage.cancelled or request.cseq.number >= _TRIES:
+            return False
+        self._forget_dialogs(usage)
+        self._again(usage, old, headers, now)
+        return True
 
     def _on_response(
         self, usage: InviteUsage, request: Request, response: Response, flow: Flow, now: float
@@ -151,7 +201,7 @@ class ClientSide:
             self._progress(usage, request, response, flow, now)
         elif status < 300:
             self._answered(usage, request, response, flow, now)
-        else:
+        elif status != 422 or not self._lengthen(usage, request, response, now):
             self._failed(usage, status, response.reason, response, now)
 
     def _progress(
@@ -167,7 +217,9 @@ class ClientSide:
             dialog = self._dialog(request, response, flow)
             usage.dialogs[tag] = dialog
             core.dialogs[dialog.id] = usage
-        core.output.events.append(OutgoingProgress(usage.number, response))
+        early = usage.dialogs.get(tag) if tag is not None else None
+        if early is None or reliable.acknowledge(core, usage, early, response, now):
+            core.output.events.append(OutgoingProgress(usage.number, response))
 
     def _answered(
         self, usage: InviteUsage, request: Request, response: Response, flow: Flow, now: float
@@ -192,6 +244,7 @@ class ClientSide:
         core.dialogs[dialog.id] = usage
         usage.phase = Phase.ANSWERED
         usage.ack_due = True
+        core.session_timers.accepted(usage, request, response, now)
         core.output.events.append(OutgoingAnswered(usage.number, response))
 
     def _hang_up_fork(
@@ -215,9 +268,7 @@ class ClientSide:
         now: float,
     ) -> None:
         core = self._core
-        for dialog in usage.dialogs.values():
-            core.dialogs.pop(dialog.id, None)
-        usage.dialogs.clear()
+        self._forget_dialogs(usage)
         usage.phase = Phase.FAILED
 
         def expire(_now: float) -> None:
@@ -225,6 +276,11 @@ class ClientSide:
 
         usage.expiry = core.deadlines.at(now + core.config.timers.limit, expire)
         core.output.events.append(OutgoingFailed(usage.number, status, reason, response))
+
+    def _forget_dialogs(self, usage: InviteUsage) -> None:
+        for dialog in usage.dialogs.values():
+            self._core.dialogs.pop(dialog.id, None)
+        usage.dialogs.clear()
 
     def cancel(self, usage: InviteUsage, now: float) -> bool:
         """Give up an unanswered call; false if it is answered already."""
@@ -255,6 +311,7 @@ class ClientSide:
         if not usage.ack_due or usage.client is None:
             raise LocalProtocolError("There is no 2xx to acknowledge")
         usage.ack_due = False
+        usage.local_sdp = body or usage.local_sdp
         self._send_ack(usage, usage.client.request, usage.confirmed_dialog, body)
         if usage.phase is Phase.ANSWERED:
             usage.phase = Phase.CONFIRMED
@@ -283,7 +340,7 @@ class ClientSide:
 
     # ---- re-INVITE -------------------------------------------------------------------------
 
-    def reinvite(self, usage: InviteUsage, body: bytes, now: float) -> int:
+    def reinvite(self, usage: InviteUsage, body: bytes, on_final: OnFinal, now: float) -> None:
         """Offer a new session in the dialog, or without ``body`` ask for an offer."""
         core = self._core
         if usage.phase is not Phase.CONFIRMED or core.exchange_pending(usage):
@@ -293,48 +350,52 @@ class ClientSide:
         request = dialog.request(
             "INVITE",
             core.via(flow, target),
-            headers=(*core.allow_headers, ("User-Agent", core.config.user_agent)),
+            headers=(
+                *core.allow_headers,
+                *core.session_timers.refresh_headers(usage),
+                ("User-Agent", core.config.user_agent),
+            ),
             body=body,
             content_type=SDP,
         )
-        token = core.next_number()
 
         def on_response(response: Response, _flow: Flow, at: float) -> None:
-            if 200 <= response.status < 300:
-                self._reinvite_answered(usage, request, response, token)
-            elif response.status >= 300:
-                self._reinvite_failed(usage, token, response.status, response, at)
+            if response.status >= 300:
+                usage.reinvite = False
+                on_final(response.status, response, at)
+            elif response.status >= 200:
+                if self._reinvite_answered(usage, request, response, at):
+                    on_final(response.status, response, at)
+            elif response.status > 100:
+                reliable.acknowledge(core, usage, dialog, response, at)
 
         def on_failure(status: int, at: float) -> None:
-            self._reinvite_failed(usage, token, status, None, at)
+            usage.reinvite = False
+            on_final(status, None, at)
 
         usage.client = ClientInvite(
             core.layer, request, flow, target, on_response, on_failure, now, usage=usage.number
         )
         core.layer.add_client(usage.client)
-        usage.reinvite = token
-        return token
+        usage.reinvite = True
 
     def _reinvite_answered(
-        self, usage: InviteUsage, request: Request, response: Response, token: int
-    ) -> None:
+        self, usage: InviteUsage, request: Request, response: Response, now: float
+    ) -> bool:
+        """ACK a 2xx, or leave it to ``acknowledge``; false for a copy."""
         dialog = usage.confirmed_dialog
         if self._acknowledged_before(usage, request, dialog.remote_tag) or usage.ack_due:
-            return
+            return False
         dialog.refresh_target(response)
-        usage.reinvite = 0
+        usage.reinvite = False
+        usage.local_sdp = request.body or usage.local_sdp
         if request.body or usage.phase is not Phase.CONFIRMED:
             self._send_ack(usage, request, dialog, b"")
         else:
             usage.ack_due = True
-        self._core.final(token, response.status, response)
-
-    def _reinvite_failed(
-        self, usage: InviteUsage, token: int, status: int, response: Response | None, now: float
-    ) -> None:
-        usage.reinvite = 0
-        self._core.final(token, status, response)
-        self._core.end_if_gone(usage, status, response, now)
+        if usage.phase is Phase.CONFIRMED:
+            self._core.session_timers.accepted(usage, request, response, now)
+        return True
 
     def _dialog(self, request: Request, response: Response, flow: Flow) -> Dialog:
         contact = response.contact

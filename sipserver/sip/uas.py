@@ -13,6 +13,7 @@ from sipserver.sip.errors import LocalProtocolError
 from sipserver.sip.events import Acknowledged, Cancelled, Flow, IncomingInvite, OfferWithdrawn
 from sipserver.sip.invite_usage import AnswerRepeater, InviteUsage, Phase
 from sipserver.sip.message import Request
+from sipserver.sip.reliable import OPTION_TAG, Provisional, ReliableProvisionals
 from sipserver.sip.transactions.layer import Key, server_key
 from sipserver.sip.transactions.server_invite import ServerInvite, State
 from sipserver.sip.transactions.server_other import ServerOther
@@ -128,6 +129,31 @@ class ServerSide:
         if not 100 < status < 200:
             raise LocalProtocolError(f"{status} is not a provisional response for a caller")
         transaction = self._unanswered(usage)
+        if OPTION_TAG not in usage.invite.require:
+            self._ring(usage, transaction, (status, body, headers), now)
+        elif not usage.late_offer:
+            # Else the first reliable response would have to be our offer, and the INVITE forbids
+            # all others (RFC 3262 3, 5): such a caller hears nothing before the 200.
+            if usage.reliable is None:
+                usage.reliable = self._reliable(usage, transaction)
+            usage.reliable.ring((status, body, headers), now)
+
+    def _reliable(self, usage: InviteUsage, transaction: ServerInvite) -> ReliableProvisionals:
+        core = self._core
+
+        def send(provisional: Provisional, now: float) -> None:
+            self._ring(usage, transaction, provisional, now)
+
+        def give_up(now: float) -> None:
+            core.respond(transaction, 504, now, to_tag=transaction.to_tag)
+            core.end(usage, "prack-timeout", now=now)
+
+        return ReliableProvisionals(core, transaction, send, give_up)
+
+    def _ring(
+        self, usage: InviteUsage, transaction: ServerInvite, provisional: Provisional, now: float
+    ) -> None:
+        status, body, headers = provisional
         dialog = self._dialog(usage, transaction)
         self._core.respond(
             transaction,
@@ -154,9 +180,14 @@ class ServerSide:
         """Send 200 with SDP until its ACK comes."""
         transaction = self._unanswered(usage)
         dialog = self._dialog(usage, transaction)
-        self.accept(usage, transaction, dialog, body, now, headers)
-        self._core.deadlines.cancel(usage.expiry)
-        usage.phase = Phase.ANSWERED
+
+        def accept(at: float) -> None:
+            self.accept(usage, transaction, dialog, body, at, headers)
+            self._core.deadlines.cancel(usage.expiry)
+            usage.phase = Phase.ANSWERED
+
+        if usage.reliable is None or not usage.reliable.hold(accept):
+            accept(now)
 
     def accept(
         self,
@@ -169,15 +200,18 @@ class ServerSide:
     ) -> None:
         """Send the 2xx to an INVITE or re-INVITE and see to its repetition."""
         core = self._core
+        contact = ("Contact", f"<{dialog.contact}>")
+        timer = core.session_timers.accept(usage, transaction.request, now)
         data = core.respond(
             transaction,
             200,
             now,
             to_tag=transaction.to_tag,
-            headers=(("Contact", f"<{dialog.contact}>"), *core.allow_headers, *headers),
+            headers=(contact, *core.allow_headers, *timer, *headers),
             body=body,
             content_type=SDP if body else None,
         )
+        usage.local_sdp = body or usage.local_sdp
         usage.repeater = AnswerRepeater(
             core.layer, transaction, data, self._unacknowledged(usage), now
         )
@@ -207,6 +241,8 @@ class ServerSide:
     def _unanswered(self, usage: InviteUsage) -> ServerInvite:
         if usage.server is None or usage.phase is not Phase.EARLY:
             raise LocalProtocolError("The call is not an incoming one that waits for its answer")
+        if usage.reliable is not None and usage.reliable.holds_answer:
+            raise LocalProtocolError("The answer is on its way")
         return usage.server
 
     def _dialog(self, usage: InviteUsage, transaction: ServerInvite) -> Dialog:

@@ -27,9 +27,9 @@ DIALOG_TO = "<sip:100@192.0.2.9>;tag=unknown"
         (request(uri="tel:+123"), "416 INVITE", {}),
         (request(uri="unknown:thing"), "416 INVITE", {}),
         (
-            request(extra=[("Require", "100rel, foo")], body=SDP),
+            request(extra=[("Require", "100rel, foo, replaces")], body=SDP),
             "420 INVITE",
-            {"Unsupported": "100rel, foo"},
+            {"Unsupported": "foo, replaces"},
         ),
         (request(extra=[("Proxy-Require", "bar")]), "420 INVITE", {"Unsupported": "bar"}),
         (request("OPTIONS", extra=[("Require", "x")]), "420 OPTIONS", {"Unsupported": "x"}),
@@ -156,7 +156,7 @@ def test_a_caller_that_answers_a_challenge_with_the_same_cseq_is_no_merged_reque
     ("message", "why"),
     [
         (request(max_forwards="0", body=SDP), "Max-Forwards reached 0"),
-        (request(body=SDP, extra=[("Require", "100rel")]), "extensions that are not supported"),
+        (request(body=SDP, extra=[("Require", "replaces")]), "extensions that are not supported"),
     ],
 )
 def test_a_refused_call_says_why(message, why):

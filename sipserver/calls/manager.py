@@ -148,15 +148,13 @@ class CallManager:
                     entry.spawn(session.on_offer(event.body))
             case InDialogRequest():
                 self._in_dialog(session, event)
-            case Notified():
-                if session.on_notified is not None:
-                    session.on_notified(event)
+            case Notified() if session.on_notified is not None:
+                session.on_notified(event)
             case OutgoingProgress() | OutgoingAnswered() | OutgoingFailed():
                 if isinstance(session, OutboundSession):
                     session.on_outgoing(event)
-            case Ended():
-                if event.usage == session.usage:
-                    self._ended(session, event)
+            case Ended() if event.usage == session.usage:
+                self._ended(session, event)
 
     def _acknowledged(self, entry: _LiveEntry, event: Acknowledged) -> None:
         session = entry.session

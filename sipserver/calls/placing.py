@@ -240,13 +240,7 @@ class Placing:
                 case OutgoingFailed():
                     credentials = self._credentials(attempt, event, challenges)
                     if credentials is None:
-                        return Failed(
-                            event.status
-                            if event.response is not None or event.status != 503
-                            else 0,
-                            event.reason or reason_phrase(event.status),
-                            event.response,
-                        )
+                        return _failure(event)
                     challenges += 1
                     self._sip.retry_invite(usage, [credentials])
 
@@ -259,9 +253,7 @@ class Placing:
         if names is None or event.response is None or not attempt.username or challenges >= 2:
             return None
         given = event.response.headers.get_all(names[0])
-        if challenges and not any(
-            "stale=true" in value.lower().replace(" ", "") for value in given
-        ):
+        if challenges and not any(_says_stale(value) for value in given):
             self._leg.notify(32011, "warning", "The target refuses the user name or password.")
             return None
         try:
@@ -318,6 +310,17 @@ class Placing:
 
 async def _result(task: asyncio.Future[Answered | Failed]) -> Answered | Failed:
     return await task
+
+
+def _failure(event: OutgoingFailed) -> Failed:
+    status = event.status
+    if event.response is None and status == 503:  # the engine's word for: could not be sent
+        status = 0
+    return Failed(status, event.reason or reason_phrase(event.status), event.response)
+
+
+def _says_stale(challenge: str) -> bool:
+    return "stale=true" in challenge.lower().replace(" ", "").replace('"', "")
 
 
 def _best(one: Failed, other: Failed) -> Failed:

@@ -1,4 +1,4 @@
-"""Programs on a live leg: run beside the interrupts, replaced by live updates, told how they ended."""
+"""Programs on a live leg: run beside the interrupts, replaced by live updates."""
 
 from __future__ import annotations
 

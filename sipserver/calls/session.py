@@ -143,7 +143,7 @@ class CallSession(ABC):
             self.keys.put_nowait(key)
 
     def key_sent_by_info(self, key: str) -> None:
-        """As :meth:`key_pressed`; the media worker knows nothing of it, so a bridge passes it on."""
+        """As :meth:`key_pressed`; the worker knows nothing of it, so a bridge passes it on."""
         self.key_pressed(key)
         if self.bridge is not None:
             self.bridge.relay_key(self, key)
@@ -254,7 +254,7 @@ class CallSession(ABC):
         return {"url": wanted.url, "method": wanted.method, "events": list(wanted.events)}
 
     def _promise(self, status: str, ending: Termination | None = None) -> None:
-        """Put the progress callback of this status on record, if one is wanted (webhooks.md 4.2)."""
+        """Put this status's progress callback on record, if one is wanted (webhooks.md 4.2)."""
         wanted = self.callback
         if wanted is None or EVENT_OF_STATUS.get(status) not in wanted.events:
             return

@@ -10,16 +10,18 @@ from ipaddress import ip_network
 from typing import Any
 
 from sipdomains.contracts import CallClosed, CallEventRecord, FetchReply, LogRecord
-from sipdomains.policy import CredentialHashes, DomainPolicy
+from sipdomains.policy import CredentialHashes, DomainPolicy, RegisteredContact, TrunkPolicy
+from sipserver.calls.environment import CallSettings, Environment
 from sipserver.calls.intake import IntakeConfig
 from sipserver.calls.manager import CallManager
 from sipserver.calls.ports import (
     DirectoryUnavailable,
+    FinishedRecording,
     LogUnavailable,
     MediaListener,
     MediaParameters,
 )
-from sipserver.calls.session import CallSettings, Environment
+from sipserver.mediapool.recording import RecordEnd, RecordSpec
 from sipserver.mediapool.session_proxy import NoMedia
 from sipserver.sip import auth
 from sipserver.sip.events import Acknowledged, Flow, IncomingInvite
@@ -107,17 +109,27 @@ class FakeClock:
 
 
 class FakeSip:
+    """``invites`` are those sent by usage; ``referred`` holds what waits for a REFER's answer."""
+
     def __init__(self, ladder: list[str]) -> None:
         self.ladder = ladder
         self.headers: dict[str, list[tuple[str, str]]] = {}
         self.bodies: list[bytes] = []
+        self.invites: dict[int, dict[str, Any]] = {}
+        self.referred: list[Any] = []
+        self.notified: list[tuple[int, bytes, str]] = []
+        self.dialogs: dict[tuple[str, str, str], int] = {}
+        self.unresolvable: set[str] = set()
+        self._usages = itertools.count(101)
 
     def _note(self, what: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.ladder.append(what)
         self.headers[what] = list(headers)
 
-    def ring(self, usage: int, *, headers: Any = ()) -> None:
-        self._note("180", headers)
+    def ring(self, usage: int, *, headers: Any = (), status: int = 180, body: bytes = b"") -> None:
+        if body:
+            self.bodies.append(body)
+        self._note(str(status), headers)
 
     def answer(self, usage: int, body: bytes, *, headers: Any = ()) -> None:
         self.bodies.append(body)
@@ -142,8 +154,49 @@ class FakeSip:
     def respond(self, transaction: int, status: int, *, headers: Any = ()) -> None:
         self._note(f"{status} in-dialog")
 
+    def invite(self, target_uri: str, *, on_usage: Callable[[int], None], **given: Any) -> int:
+        usage = next(self._usages)
+        self.invites[usage] = {"target_uri": target_uri, **given}
+        self._note(f"INVITE {target_uri}", given["headers"])
+        on_usage(usage)
+        return usage
+
+    def acknowledge(self, usage: int, body: bytes = b"") -> None:
+        self._note(f"ACK {usage}")
+
+    def cancel(self, usage: int) -> None:
+        self._note(f"CANCEL {usage}")
+
+    def retry_invite(self, usage: int, headers: Any) -> None:
+        self._note(f"INVITE again {usage}", headers)
+
+    def reinvite(self, usage: int, body: bytes, *, on_final: Any) -> None:
+        self._note(f"re-INVITE {usage}")
+        self.referred.append(on_final)
+
+    def refer(self, usage: int, refer_to: str, *, referred_by: str, on_final: Any) -> int:
+        self._note(f"REFER {refer_to}", [("Referred-By", referred_by)])
+        self.referred.append(on_final)
+        return len(self.referred)
+
+    def notify(self, usage: int, body: bytes, *, state: str, event_id: int) -> None:
+        self.notified.append((usage, body, state))
+        self._note(f"NOTIFY {body.decode().split()[1]}")
+
+    def find_dialog(self, call_id: str, to_tag: str, from_tag: str) -> int | None:
+        return self.dialogs.get((call_id, to_tag, from_tag))
+
+    def settle(self, event: Any) -> None:
+        self.referred[event.token - 1](event.status, event.response)
+
+    async def resolve(self, uri: Any, *, secure: bool = False) -> list[tuple[str, str, int]]:
+        await asyncio.sleep(0)
+        if uri.host in self.unresolvable:
+            raise OSError(f"{uri.host} is not known")
+        return [("udp", "198.51.100.1", uri.port or 5060)]
+
     def local_host(self, flow: Flow) -> str:
-        return flow.local[0]
+        return flow.local[0] or "192.0.2.1"
 
 
 class FakeLog:
@@ -190,7 +243,23 @@ class FakeDirectory:
     def __init__(self, *policies: DomainPolicy) -> None:
         self.policies = {policy.domain_name: policy for policy in policies}
         self.users: dict[str, str] = {}
+        self.registered: dict[str, tuple[RegisteredContact, ...]] = {}
+        self.trunk_list: tuple[TrunkPolicy, ...] = ()
         self.down = False
+
+    async def registration_credential(
+        self, domain_sid: str, username: str
+    ) -> CredentialHashes | None:
+        return await self.credential(domain_sid, username)
+
+    async def contacts(self, domain_sid: str, username: str) -> tuple[RegisteredContact, ...]:
+        await asyncio.sleep(0)
+        if self.down:
+            raise DirectoryUnavailable("no database")
+        return self.registered.get(username, ())
+
+    async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
+        return self.trunk_list
 
     async def domain(self, name: str) -> DomainPolicy | None:
         await asyncio.sleep(0)
@@ -283,9 +352,58 @@ class FakeOperation:
         return self.cause
 
 
+class FakeRecording:
+    """Ends with ``end`` when a test says so, or as ``stopped`` when it is stopped."""
+
+    def __init__(self, spec: RecordSpec) -> None:
+        self.spec = spec
+        self.ended: asyncio.Future[RecordEnd] = asyncio.get_running_loop().create_future()
+
+    def end(self, end: RecordEnd) -> None:
+        if not self.ended.done():
+            self.ended.set_result(end)
+
+    def stop(self) -> None:
+        self.end(RecordEnd("stopped", seconds=5.0, speech_seconds=3.0, peak=9000))
+
+    async def wait(self) -> RecordEnd:
+        return await asyncio.shield(self.ended)
+
+
+class FakeRecordings:
+    """Keeps what was finished."""
+
+    def __init__(self, ladder: list[str]) -> None:
+        self.ladder = ladder
+        self.finished: list[tuple[str, dict[str, Any]]] = []
+        self._numbers = itertools.count(1)
+
+    def new(self, account_sid: str) -> tuple[str, str, str]:
+        sid = f"RE{next(self._numbers):032x}"
+        return sid, f"/spool/{sid}.wav", f"http://here/{account_sid}/Recordings/{sid}"
+
+    async def finish(self, recording_sid: str, **how: Any) -> FinishedRecording:
+        await asyncio.sleep(0)
+        self.ladder.append(f"recorded {how['ended_by']}")
+        self.finished.append((recording_sid, how))
+        status = "failed" if how["failed"] else "completed" if how["heard"] else "absent"
+        return FinishedRecording(round(how["seconds"]), status)
+
+
+class FakeTasks:
+    def __init__(self) -> None:
+        self.published: list[tuple[Any, ...]] = []
+
+    def publish(self, name: str, *arguments: Any) -> None:
+        self.published.append((name, *arguments))
+
+
 class FakeMediaSession:
     def __init__(self, media: FakeMedia, listener: MediaListener) -> None:
         self.port = 20000
+        self.worker: object = media
+        self.bridged: FakeMediaSession | None = None
+        self.recordings: list[FakeRecording] = []
         self.listener = listener
         self.media = media
         self.connected: list[MediaParameters] = []
@@ -304,6 +422,26 @@ class FakeMediaSession:
         self.media.ladder.append(f"digits {digits}")
         return "end"
 
+    def ringback(self, country: str) -> FakeOperation:
+        self.media.ladder.append(f"ringback {country}")
+        return FakeOperation(self.media.ladder, [], endless=True)
+
+    async def bridge(self, other: FakeMediaSession, *, swallow: str = "") -> None:
+        await asyncio.sleep(0)
+        self.bridged, other.bridged = other, self
+        self.media.ladder.append("bridged")
+
+    async def unbridge(self) -> None:
+        if self.bridged is not None:
+            self.bridged.bridged = None
+            self.bridged = None
+            self.media.ladder.append("unbridged")
+
+    def record(self, spec: RecordSpec) -> FakeRecording:
+        recording = FakeRecording(spec)
+        self.recordings.append(recording)
+        return recording
+
     async def close(self) -> dict[str, Any]:
         self.media.open_ports -= 1
         self.media.ladder.append("port freed")
@@ -319,7 +457,9 @@ class FakeMedia:
         self.sessions: list[FakeMediaSession] = []
         self.operations: list[FakeOperation] = []
 
-    async def open(self, family: str, listener: MediaListener) -> FakeMediaSession:
+    async def open(
+        self, family: str, listener: MediaListener, *, near: Any = None
+    ) -> FakeMediaSession:
         if self.none:
             raise NoMedia("no port")
         self.open_ports += 1
@@ -340,7 +480,10 @@ class World:
         self.webhooks = FakeWebhooks(self.ladder)
         self.prompts = FakePrompts()
         self.media = FakeMedia(self.ladder)
+        self.recordings = FakeRecordings(self.ladder)
+        self.tasks = FakeTasks()
         numbers = itertools.count(1)
+        identifiers = itertools.count(1)
         self.settings = CallSettings(
             node="node1",
             user_agent="test",
@@ -364,8 +507,12 @@ class World:
                 webhooks=self.webhooks,
                 prompts=self.prompts,
                 media=self.media,
+                recordings=self.recordings,
+                tasks=self.tasks,
                 clock=self.clock,
                 new_call_sid=lambda: f"CA{next(numbers):032x}",
+                new_id=lambda: f"id{next(identifiers)}",
+                random=lambda: 0.5,
             )
         )
 

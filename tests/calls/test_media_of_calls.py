@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sipserver.calls import control
+from sipserver.calls import leg_media
 from sipserver.calls.ports import MediaListener
 from sipserver.sip.events import Acknowledged, Ended, MessageTraced, SessionOffer
 from tests.fakes.calls import OFFER, SAY, FakeMediaSession, World, answered, incoming
@@ -67,7 +67,7 @@ async def test_an_offer_that_we_fail_at_is_refused_and_the_call_goes_on(
     world.media.endless = True
     await answered(world)
     await world.playing()
-    monkeypatch.setattr(control, "negotiate", None)
+    monkeypatch.setattr(leg_media, "negotiate", None)
     world.events(SessionOffer(1, incoming().request, ANSWER))
     await world.ladder_has("500 re-INVITE")
     assert "TypeError" in caplog.text
@@ -82,8 +82,10 @@ async def test_port_opened_at_the_moment_of_the_stop_is_returned(turns: int) -> 
     world.document(SAY)
     real = world.media.open
 
-    async def slow(family: str, listener: MediaListener) -> FakeMediaSession:
-        [entry] = world.manager._calls.values()
+    async def slow(
+        family: str, listener: MediaListener, *, near: object = None
+    ) -> FakeMediaSession:
+        [entry] = world.manager._entries.values()
         entry.session.interrupt(TimeLimit())
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -19,6 +19,7 @@ class SessionProgramLog:
         self._session.event("document", {"url": shown, "verbs": list(verbs), "body": text})
 
     def verb_started(self, index: int, verb: str, line: int, summary: str) -> None:
+        self._session.referred_last = verb == "Refer"
         shown = f"{verb} {summary}".rstrip()
         self._session.event(
             "verb-started", {"index": index, "verb": verb, "line": line, "summary": shown}

@@ -130,9 +130,10 @@ async def test_callee_answers_and_hangs_up_then_the_next_verb_runs() -> None:
 
 async def test_row_of_the_leg_is_committed_before_its_invite() -> None:
     world = await dialling()
-    assert world.ladder.index("INVITE sip:bob@far.example") > [
-        position for position, step in enumerate(world.ladder) if step == "row"
-    ][1]
+    assert (
+        world.ladder.index("INVITE sip:bob@far.example")
+        > [position for position, step in enumerate(world.ladder) if step == "row"][1]
+    )
     world.events(Ended(1, "bye"))
     await all_ended(world)
 
@@ -490,9 +491,7 @@ async def test_refer_of_the_caller_sends_the_callee_on() -> None:
     assert "closed completed transferred" in world.ladder
 
 
-KEPT = HANG_ON.format(
-    ' referUrl="/refer" answerOnBridge="true"', "<Sip>sip:bob@far.example</Sip>"
-)
+KEPT = HANG_ON.format(' referUrl="/refer" answerOnBridge="true"', "<Sip>sip:bob@far.example</Sip>")
 TO_CAROL = "<Response><Dial><Sip>sip:carol@far.example</Sip></Dial></Response>"
 
 

@@ -42,6 +42,8 @@ ALLOWED_HOSTS = _env.items(
     "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", WEB_LISTEN.rpartition(":")[0]]
 )
 CSRF_TRUSTED_ORIGINS = _env.items("CSRF_TRUSTED_ORIGINS")
+# Where applications and people reach us: the base of the URLs that leave this server.
+PUBLIC_URL = _env.text("PUBLIC_URL", f"http://{WEB_LISTEN}").rstrip("/")
 BEHIND_TLS = _env.boolean("BEHIND_TLS", False)  # a proxy in front of us speaks https to browsers
 
 ROOT_URLCONF = "sipdomains.urls"
@@ -187,6 +189,17 @@ RTP_BIND = _env.text("RTP_BIND")  # empty: every address
 AUDIO_CACHE = SIPDOMAINS_HOME / "audio"
 
 MEDIA_WORKERS = _env.integer("MEDIA_WORKERS", max(1, (os.cpu_count() or 2) - 1), minimum=1)
+
+# --- recordings ---------------------------------------------------------------------------------
+
+# Never served as they are: whoever asks is looked at first (sipdomains.web.download).
+MEDIA_ROOT = SIPDOMAINS_HOME / "storage"
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
+RECORDING_SPOOL = SIPDOMAINS_HOME / "spool"  # what is being recorded, of this machine's nodes
+RECORDING_KEEP_DAYS = _env.integer("RECORDING_KEEP_DAYS", 0)  # 0: for ever
+# Mends a WAV file whose writer died. By name: the record does not know the media's code.
+WAV_REPAIR = "sipserver.media.trim.repair_wav"
 
 # --- webhooks -----------------------------------------------------------------------------------
 

@@ -20,16 +20,21 @@ from sipserver.adapters.calllog import CallLogWriter
 from sipserver.adapters.dbpool import DatabasePool
 from sipserver.adapters.directory import CachedDirectory
 from sipserver.adapters.nodebus import NodeBus
+from sipserver.adapters.recordings import RecordingStore
+from sipserver.adapters.registrations import RegistrationStore
+from sipserver.adapters.tasks import TaskPublisher
 from sipserver.adapters.webhook_gateway import CeleryWebhookGateway, PublishBatch
 from sipserver.calls.admission import Limits
 from sipserver.calls.intake import IntakeConfig
 from sipserver.calls.manager import CallManager
-from sipserver.calls.session import CallSettings, Environment
+from sipserver.calls.registrar import Registrar
+from sipserver.calls.environment import CallSettings, Environment
 from sipserver.config import SipServerConfig
 from sipserver.media.protocol import WorkerConfig
 from sipserver.mediapool.pool import MediaPool
 from sipserver.net.commands import SipCommands
 from sipserver.net.endpoint import AddressBook, SipEndpoint
+from sipserver.net.locate import Locator
 from sipserver.sip.engine import EngineConfig, SipEngine
 from sipserver.sip.events import Flow
 from twimlrunner.speech.client import PromptService
@@ -203,7 +208,7 @@ class Node:
             user_agent=self._config.user_agent,
             contact_for=self._contact_for,
             sent_by=self._sent_by,
-            allow=("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"),
+            out_of_dialog_methods=frozenset({"REGISTER"}),
         )
 
     def _contact_for(self, flow: Flow, user: str) -> str:

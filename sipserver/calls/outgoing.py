@@ -64,20 +64,41 @@ async def _place(
     if isinstance(where, Undialable):
         leg.notify(where.code, "warning", where.message)
         return termination("undialable", f"({where.message})", where.sip_status)
-    if leg.signal.pending is None:
-        placing = Placing(leg, call.media, where, office, near)
-        outcome = await _unless_released(leg, placing)
-        if outcome is None:
-            return _interrupted(leg)
-        if isinstance(outcome, Failed):
-            if outcome.response is not None:
-                leg.last_headers = x_headers(outcome.response.headers.items())
-            leg.sip_status = outcome.status
-            return ending(outcome)
-        leg.answered_by(outcome.response, outcome.usage, outcome.sip_call_id)
-        leg.answer.set_result(outcome.response)
-        leg.news()
-    return await _attend(leg, call)
+    policy = leg.policy
+    guarded = _goes_outside(where)
+    if guarded:
+        denied = office.guard.claim(
+            policy.account_sid,
+            concurrent=policy.account_max_outgoing,
+            per_minute=policy.account_outgoing_per_minute,
+            now=leg.env.clock.monotonic(),
+        )
+        if denied is not None:
+            leg.notify(denied.code, "error", denied.message)
+            return termination("outgoing-limit", f"({denied.message})")
+    try:
+        if leg.signal.pending is None:
+            placing = Placing(leg, call.media, where, office, near)
+            outcome = await _unless_released(leg, placing)
+            if outcome is None:
+                return _interrupted(leg)
+            if isinstance(outcome, Failed):
+                if outcome.response is not None:
+                    leg.last_headers = x_headers(outcome.response.headers.items())
+                leg.sip_status = outcome.status
+                return ending(outcome)
+            leg.answered_by(outcome.response, outcome.usage, outcome.sip_call_id)
+            leg.answer.set_result(outcome.response)
+            leg.news()
+        return await _attend(leg, call)
+    finally:
+        if guarded:
+            office.guard.release(policy.account_sid)
+
+
+def _goes_outside(where: Destinations) -> bool:
+    """Registered phones of one's own cost nothing; everything else is under the fraud guard."""
+    return any(attempt.flow is None for branch in where.branches for attempt in branch.attempts)
 
 
 async def _unless_released(leg: OutboundSession, placing: Placing) -> Answered | Failed | None:

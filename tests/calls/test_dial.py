@@ -539,16 +539,20 @@ async def test_refer_with_answer_on_bridge_comes_back_when_it_fails(transferor: 
     assert "played speech:after" in world.ladder
 
 
+async def times(world: World, step: str, count: int) -> None:
+    await world.until(lambda: world.ladder.count(step) == count)
+
+
 async def test_attended_transfer_between_two_calls_of_one_phone() -> None:
     world = World()
     world.document(PLAIN)
     for usage, call_id in ((1, "call-1"), (2, "call-2")):
         world.events(incoming(usage, call_id=call_id))
-        await world.until(lambda: world.ladder.count("200") == usage)
+        await times(world, "200", usage)
         world.events(Acknowledged(usage, b""))
-        await world.until(lambda: len(world.sip.invites) == usage)
+        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
         world.events(answers(100 + usage))
-        await world.until(lambda: world.ladder.count("bridged") == usage)
+        await times(world, "bridged", usage)
     world.sip.dialogs["call-2", "t1", "t2"] = 2
     replaces = "call-2%3Bto-tag%3Dt1%3Bfrom-tag%3Dt2"
     world.events(refer(1, f"<sip:carol@far.example?Replaces={replaces}>"))

@@ -57,7 +57,8 @@ class CredentialHashes:
 class RegisteredContact:
     """Where a registered phone is reached (sip-domain.md section 7). ``received`` and ``local`` are
     the two ends of the flow that it registered over; ``connection`` its TCP connection on the node
-    with boot id ``node`` (0 for UDP). ``expires_at`` is wall clock."""
+    with boot id ``node`` (0 for UDP). ``expires_at`` is wall clock. ``call_id`` and ``cseq`` are
+    those of its last REGISTER."""
 
     domain_sid: str
     username: str
@@ -69,6 +70,10 @@ class RegisteredContact:
     connection: int
     node: str
     expires_at: float
+    call_id: str = ""
+    cseq: int = 0
+    instance: str = ""
+    user_agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from sipdomains.models import (
     AccountStatus,
@@ -70,6 +70,12 @@ def _snapshot(domain: SipDomain) -> DomainPolicy:
         account_max_concurrent_calls=account.max_concurrent_calls,
         max_call_seconds=domain.max_call_seconds,
         verify_tls=account.verify_tls,
+        account_parent_sid=account.parent_id or "",
+        account_max_outgoing=account.max_outgoing_calls,
+        account_outgoing_per_minute=account.max_outgoing_per_minute,
+        has_registration_credentials=domain.registration_credential_list_mappings.exists(),
+        inband_dtmf=domain.inband_dtmf,
+        type_ahead=domain.type_ahead,
     )
 
 
@@ -83,15 +89,21 @@ def credential(domain_sid: str, username: str) -> CredentialHashes | None:
 
     When several lists have a user of that name the oldest counts.
     """
+    return _hashes(
+        username, Credential.objects.filter(credential_list__call_mappings__domain_id=domain_sid)
+    )
+
+
+def registration_credential(domain_sid: str, username: str) -> CredentialHashes | None:
+    """As :func:`credential`, of the lists mapped to Auth/Registrations."""
+    mapped = Credential.objects.filter(credential_list__registration_mappings__domain_id=domain_sid)
+    return _hashes(username, mapped)
+
+
+def _hashes(username: str, mapped: QuerySet[Credential]) -> CredentialHashes | None:
     if clean_text(username) != username:  # databases refuse to look for such text
         return None
-    found = (
-        Credential.objects.filter(
-            credential_list__call_mappings__domain_id=domain_sid, username=username
-        )
-        .order_by("created_at", "sid")
-        .first()
-    )
+    found = mapped.filter(username=username).order_by("created_at", "sid").first()
     if found is None:
         return None
     return CredentialHashes(found.username, found.ha1_md5, found.ha1_sha256)

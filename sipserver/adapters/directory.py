@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from django.db import Error as DatabaseFailure
 
-from sipdomains.policy import CredentialHashes, DomainPolicy
-from sipdomains.services import domains
+from sipdomains.policy import CredentialHashes, DomainPolicy, RegisteredContact, TrunkPolicy
+from sipdomains.services import domains, registrations, trunks
 from sipserver.adapters.dbpool import DatabasePool
 from sipserver.calls.ports import DirectoryUnavailable
 
@@ -38,6 +38,8 @@ class CachedDirectory:
         self._pool = pool
         self._domains: dict[str, DomainPolicy | None] = {}
         self._credentials: dict[tuple[str, str], CredentialHashes | None] = {}
+        self._registration_credentials: dict[tuple[str, str], CredentialHashes | None] = {}
+        self._trunks: dict[str, tuple[TrunkPolicy, ...]] = {}
         self._version: int | None = None
         self._verified_at = asyncio.get_running_loop().time()
         self._generation = 0
@@ -56,11 +58,38 @@ class CachedDirectory:
             self._credentials, key, lambda: self._load_credential(domain_sid, username)
         )
 
+    async def registration_credential(
+        self, domain_sid: str, username: str
+    ) -> CredentialHashes | None:
+        if len(username) > _LONGEST_NAME:
+            return None
+        return await self._cached(
+            self._registration_credentials,
+            (domain_sid, username),
+            lambda: self._pool.run(lambda: domains.registration_credential(domain_sid, username)),
+        )
+
+    async def contacts(self, domain_sid: str, username: str) -> tuple[RegisteredContact, ...]:
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._pool.run(lambda: registrations.contacts(domain_sid, username))
+        except (DatabaseFailure, TimeoutError) as error:
+            raise DirectoryUnavailable(str(error) or "the database is too slow") from error
+
+    async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
+        return await self._cached(
+            self._trunks,
+            account_sid,
+            lambda: self._pool.run(lambda: trunks.of_account(account_sid)),
+        )
+
     def changed(self) -> None:
         """Drop everything: configuration is small and look-ups are cheap."""
         self._generation += 1
         self._domains.clear()
         self._credentials.clear()
+        self._registration_credentials.clear()
+        self._trunks.clear()
 
     async def poll_forever(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from sipdomains.policy import CredentialHashes, DomainPolicy, RegisteredContact,
 from sipserver.mediapool.recording import RecordOperation, RecordSpec
 from sipserver.sip.events import Flow, RequestFinal
 from sipserver.sip.message import Response
+from sipserver.sip.registrar import Binding, RegisterOutcome
 from sipserver.sip.uri import SipUri
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import SpeechIssue
@@ -44,6 +45,22 @@ class Directory(Protocol):
 
     async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
         """Enabled trunks of the account. Raises DirectoryUnavailable."""
+
+
+class Registrations(Protocol):
+    """Where the bindings of phones are kept (``sipserver.adapters.registrations``)."""
+
+    async def change(
+        self,
+        domain_sid: str,
+        username: str,
+        decide: Callable[[Sequence[Binding]], RegisterOutcome],
+    ) -> RegisterOutcome:
+        """Read the bindings of an address of record, let ``decide`` (pure) change them, write that,
+        all in one transaction. Raises DirectoryUnavailable."""
+
+    def connection_lost(self, connection: int) -> None:
+        """Phones behind this connection are reached no longer; never fails, never blocks."""
 
 
 # --- the record -----------------------------------------------------------------------------

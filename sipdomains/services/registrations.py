@@ -1,0 +1,106 @@
+"""Bindings of registered phones: the only writer, and the look-up for calls to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from sipdomains.models import Registration
+from sipdomains.policy import RegisteredContact
+
+Change = tuple[RegisteredContact | None, RegisteredContact | None]
+"""(old, new): old None adds, new None removes."""
+
+
+def contacts(
+    domain_sid: str, username: str, now: datetime | None = None
+) -> tuple[RegisteredContact, ...]:
+    """Unexpired contacts of a user, best q first. One query."""
+    rows = Registration.objects.filter(
+        domain_id=domain_sid, username=username, expires_at__gt=now or timezone.now()
+    )
+    return tuple(_value(row) for row in rows.order_by("-q", "-refreshed_at", "id"))
+
+
+def change(
+    domain_sid: str,
+    username: str,
+    decide: Callable[[Sequence[RegisteredContact]], Iterable[Change]],
+) -> None:
+    """Let ``decide`` change the bindings of one address of record, in one transaction. It may be
+    called twice, when another REGISTER of the same address was quicker."""
+    try:
+        _change(domain_sid, username, decide)
+    except IntegrityError:
+        _change(domain_sid, username, decide)
+
+
+@transaction.atomic
+def _change(
+    domain_sid: str,
+    username: str,
+    decide: Callable[[Sequence[RegisteredContact]], Iterable[Change]],
+) -> None:
+    rows = Registration.objects.select_for_update().filter(domain_id=domain_sid, username=username)
+    current = {row.contact_uri: row for row in rows}
+    now = timezone.now()
+    for old, new in decide([_value(row) for row in current.values()]):
+        row = current.pop(old.contact_uri, None) if old is not None else None
+        if new is None:
+            if row is not None:
+                row.delete()
+            continue
+        if row is None:
+            row = Registration(domain_id=domain_sid, username=username, registered_at=now)
+        _write(row, new, now)
+
+
+def _write(row: Registration, new: RegisteredContact, now: datetime) -> None:
+    row.contact_uri = new.contact_uri
+    row.instance = new.instance
+    row.sip_call_id = new.call_id
+    row.cseq = new.cseq
+    row.q = new.q
+    row.transport = new.transport
+    row.received_host, row.received_port = new.received
+    row.local_host, row.local_port = new.local
+    row.connection = new.connection
+    row.node = new.node
+    row.user_agent = new.user_agent
+    row.refreshed_at = now
+    row.expires_at = datetime.fromtimestamp(new.expires_at, UTC)
+    row.save()
+
+
+def drop_connection(node: str, connection: int) -> int:
+    """A TCP connection of a node has ended: nobody is reached over it any more."""
+    deleted, _ = Registration.objects.filter(node=node, connection=connection).delete()
+    return deleted
+
+
+def expire(now: datetime | None = None) -> int:
+    """Delete what has run out; returns how many."""
+    deleted, _ = Registration.objects.filter(expires_at__lte=now or timezone.now()).delete()
+    return deleted
+
+
+def _value(row: Registration) -> RegisteredContact:
+    return RegisteredContact(
+        domain_sid=row.domain_id,
+        username=row.username,
+        contact_uri=row.contact_uri,
+        q=row.q,
+        transport=row.transport,
+        received=(row.received_host, row.received_port),
+        local=(row.local_host, row.local_port),
+        connection=row.connection,
+        node=row.node,
+        expires_at=row.expires_at.timestamp(),
+        call_id=row.sip_call_id,
+        cseq=row.cseq,
+        instance=row.instance,
+        user_agent=row.user_agent,
+    )

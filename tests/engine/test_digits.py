@@ -1,9 +1,9 @@
-"""DigitBuffer: finish key, length, cap (twiml-voice.md section 2, Gather)."""
+"""Keys that wait, and keys that a Gather takes (twiml-voice.md section 2)."""
 
 import pytest
 
-from twimlrunner.engine.digits import Collected, DigitBuffer
-from twimlrunner.twiml.limits import BUFFERED_DIGITS
+from twimlrunner.engine.digits import Collection, DigitBuffer
+from twimlrunner.twiml.limits import BUFFERED_DIGITS, GATHERED_DIGITS
 
 
 def buffer(keys: str) -> DigitBuffer:
@@ -14,27 +14,35 @@ def buffer(keys: str) -> DigitBuffer:
 
 
 @pytest.mark.parametrize(
-    ("keys", "so_far", "finish_on", "length", "collected", "left"),
+    ("keys", "finish_on", "length", "digits", "finished_on", "taken"),
     [
-        ("", "", "#", None, Collected("", None), 0),
-        ("12", "", "#", None, Collected("12", None), 0),
-        ("12#3", "", "#", None, Collected("12", "#"), 1),
-        ("#", "", "#", None, Collected("", "#"), 0),
-        ("12#", "", "", None, Collected("12#", None), 0),
-        ("1234", "", "#", 3, Collected("123", "length"), 1),
-        ("12#", "", "#", 3, Collected("12", "#"), 0),
-        ("3", "12", "#", 3, Collected("123", "length"), 0),
-        ("", "123", "#", 3, Collected("123", "length"), 0),
-        ("3", "12", "#", None, Collected("123", None), 0),
-        ("1*2", "", "0123456789*#", None, Collected("", "1"), 2),
-        ("12", "", "#", 1, Collected("1", "length"), 1),
-        ("ABCD", "", "#", None, Collected("ABCD", None), 0),
+        ("12", "#", None, "12", "", 2),
+        ("12#3", "#", None, "12", "#", 3),
+        ("#", "#", None, "", "#", 1),
+        ("12#", "", None, "12#", "", 3),
+        ("1234", "#", 3, "123", "", 3),
+        ("12#", "#", 3, "12", "#", 3),
+        ("12", "#", 1, "1", "", 1),
+        ("1*2", "*", None, "1", "*", 2),
+        ("515", "5", None, "", "5", 1),
+        ("ABCD", "#", None, "ABCD", "", 4),
+        ("1" * (GATHERED_DIGITS + 1), "#", None, "1" * GATHERED_DIGITS, "", GATHERED_DIGITS),
+        ("1" * (GATHERED_DIGITS + 1), "#", 10**6, "1" * GATHERED_DIGITS, "", GATHERED_DIGITS),
     ],
 )
-def test_take(keys, so_far, finish_on, length, collected, left):
-    digits = buffer(keys)
-    assert digits.take(so_far, finish_on=finish_on, length=length) == collected
-    assert len(digits) == left
+def test_collection(keys, finish_on, length, digits, finished_on, taken):
+    collection = Collection(finish_on, length)
+    count = 0
+    for key in keys:
+        count += 1
+        if not collection.add(key):
+            break
+    assert (collection.digits, collection.finished_on, count) == (digits, finished_on, taken)
+
+
+def test_the_buffer_gives_keys_in_order():
+    digits = buffer("1*#A")
+    assert [digits.pop() for _ in range(5)] == ["1", "*", "#", "A", None]
 
 
 @pytest.mark.parametrize("key", ["", "a", "E", "12", " ", "²"])

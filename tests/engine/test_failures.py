@@ -21,7 +21,7 @@ FAILURES = {
 
 
 def world_of(answer, **site) -> World:
-    return World({BASE: answer, **site}, broken=["http://x.example/a.wav"])
+    return World({BASE: answer, **site}, broken={"http://x.example/a.wav": 11200})
 
 
 @pytest.mark.parametrize(("answer", "code", "url"), FAILURES.values(), ids=FAILURES)

@@ -21,9 +21,19 @@ from twimlrunner.twiml.summary import summarise
         ("<Redirect method='GET'>/b</Redirect>", "GET /b"),
         ("<Reject reason='busy'/>", "busy"),
         ("<Gather input='dtmf speech'/>", "dtmf speech"),
-        ("<Dial><Number>+1</Number><Sip password='secret'>sip:a@b</Sip></Dial>", "Number, Sip"),
+        (
+            "<Dial><Number sendDigits='4711'>+1</Number>"
+            "<Sip username='secret' password='secret'>sip:a:secret@b</Sip>"
+            "<Client>bob</Client></Dial>",
+            'Number "+1", Sip "sip:a:…@b", Client "bob"',
+        ),
+        ("<Dial><Sip><Uri>sip:a@b</Uri><Uri>sip:c@d</Uri></Sip></Dial>", 'Sip "sip:a@b" "sip:c@d"'),
+        ("<Dial><Conference>room</Conference></Dial>", 'Conference "room"'),
+        ("<Dial><WhatsApp>+1</WhatsApp><Sim>DE1</Sim></Dial>", 'WhatsApp "+1", Sim "DE1"'),
+        ("<Dial/>", ""),
         ("<Enqueue>support</Enqueue>", '"support"'),
         ("<Refer><Sip>sip:a@b</Sip></Refer>", "sip:a@b"),
+        ("<Refer><Sip>sip:a:secret@b?X=1</Sip></Refer>", "sip:a:…@b?X=1"),
         ("<Connect><Room>r</Room></Connect>", "Room"),
         ("<Connect/>", ""),
         ("<Stop><Stream name='a'/></Stop>", "Stream"),

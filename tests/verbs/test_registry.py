@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.fakes.call_control import BASE, World, one_document, twiml
+from tests.fakes.call_control import BASE, NO_ANSWER, SILENCE, World, one_document, twiml
 from twimlrunner.engine.runner import Completed
 from twimlrunner.twiml.nodes import NODES
 from twimlrunner.verbs.registry import HANDLERS
@@ -51,14 +51,22 @@ def test_the_table_holds_every_verb():
 @pytest.mark.parametrize(("name", "verb", "state"), TABLE)
 async def test_when_the_call_is_answered(name, verb, state):
     # What comes behind the verb is a Reject: it tells whether the verb has answered.
-    world = World({BASE: twiml(f"{verb}<Reject/>"), "http://app.example/b": twiml("<Reject/>")})
+    world = World(
+        {BASE: twiml(f"{verb}<Reject/>"), "http://app.example/b": twiml("<Reject/>")},
+        dialled=NO_ANSWER,
+        recorded=SILENCE,
+    )
     await world.run()
     assert world.answered is (state == ANSWERED)
 
 
 @pytest.mark.parametrize(("name", "verb", "state"), TABLE)
 async def test_an_answered_call_is_not_answered_again(name, verb, state):
-    world = World({BASE: twiml(verb), "http://app.example/b": twiml("<Hangup/>")}, answered=True)
+    world = World(
+        {BASE: twiml(verb), "http://app.example/b": twiml("<Hangup/>")},
+        answered=True,
+        recorded=SILENCE,
+    )
     await world.run()
     assert "answer" not in world.ladder
 

@@ -312,6 +312,20 @@ async def test_digits_are_not_recorded(caller):
     assert caller.attempts[0].parameters == [("Digits", "****")]
 
 
+async def test_how_a_recording_ended_is_recorded(caller):
+    async with listening(Application(answer())) as port:
+        await caller.fetch(f"http://127.0.0.1:{port}/", [("Digits", "hangup")])
+    assert caller.attempts[0].parameters == [("Digits", "hangup")]
+
+
+async def test_digits_that_a_redirect_repeats_are_not_recorded(caller):
+    app = Application(answer(302, b"", ("Location", "/next?Digits=4111")), answer())
+    async with listening(app) as port:
+        await caller.fetch(f"http://127.0.0.1:{port}/", [("SpeechResult", "my pin is 4111")])
+    assert app.seen[1].target == "/next?Digits=4111"
+    assert "4111" not in repr(caller.attempts)
+
+
 async def test_expired_request_is_not_sent(caller):
     app = Application(answer())
     async with listening(app) as port:

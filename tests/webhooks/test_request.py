@@ -9,9 +9,11 @@ from twimlrunner.webhooks.request import (
     MAX_HEADERS,
     CallFacts,
     build,
+    dial_sip_report,
     fallback_report,
     header_parameters,
     standard_parameters,
+    transfer_report,
 )
 from twimlrunner.webhooks.url import InvalidUrl, mask, parse_url, resolve
 
@@ -93,10 +95,26 @@ def test_size_of_headers_is_capped():
 
 
 def test_fallback_report():
-    assert fallback_report(11200, "https://a.example/x") == [
+    assert fallback_report(11200, "https://a.example/x") == (
         ("ErrorCode", "11200"),
         ("ErrorUrl", "https://a.example/x"),
-    ]
+    )
+    assert fallback_report(12100, "") == (("ErrorCode", "12100"),)
+
+
+def test_what_dial_tells_of_a_sip_leg():
+    headers = [("X-Why", "busy"), ("x-low", "1"), ("User-to-User", "no"), ("Reason", "no")]
+    assert dial_sip_report("c1", 486, headers) == (
+        ("DialSipCallId", "c1"),
+        ("DialSipResponseCode", "486"),
+        ("DialSipHeader_X-Why", "busy"),
+        ("DialSipHeader_x-low", "1"),
+    )
+    assert dial_sip_report("", 0, []) == ()
+
+
+def test_reports_hold_text_that_the_application_can_decode():
+    assert transfer_report("sip:\udcff@h") == (("ReferTransferTarget", "sip:?@h"),)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Digits that have come in and wait for a verb to take them. Pure.
+"""Keys that have come in and wait for a verb, and those that a Gather has taken. Pure.
 
 Rules of finishing: twiml-voice.md section 2, Gather.
 """
@@ -6,22 +6,10 @@ Rules of finishing: twiml-voice.md section 2, Gather.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from twimlrunner.twiml import limits
 
 KEYS = frozenset("0123456789*#ABCD")
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """Keys taken so far. ``finished_by``: the finish key, ``length``, or None (more may come).
-
-    The finish key is never among ``digits``.
-    """
-
-    digits: str
-    finished_by: str | None
 
 
 class DigitBuffer:
@@ -44,24 +32,34 @@ class DigitBuffer:
         self._keys.append(key)
         return True
 
+    def pop(self) -> str | None:
+        """Take the oldest key, if there is one."""
+        return self._keys.popleft() if self._keys else None
+
     def clear(self) -> None:
         self._keys.clear()
 
-    def take(
-        self, so_far: str = "", *, finish_on: str = "", length: int | None = None
-    ) -> Collected:
-        """Move keys onto ``so_far`` until one of ``finish_on`` comes or ``length`` is reached.
 
-        Keys behind the finishing one stay. An empty ``finish_on`` makes every key data.
-        """
-        taken = [so_far]
-        count = len(so_far)
-        while length is None or count < length:
-            if not self._keys:
-                return Collected("".join(taken), None)
-            key = self._keys.popleft()
-            if key in finish_on:
-                return Collected("".join(taken), key)
-            taken.append(key)
-            count += 1
-        return Collected("".join(taken), "length")
+class Collection:
+    """What a Gather has taken so far.
+
+    ``digits`` never holds the finish key; ``finished_on`` is that key, empty while it has not come.
+    An empty ``finish_on`` makes every key data; ``length`` None is bounded by
+    ``limits.GATHERED_DIGITS`` only.
+    """
+
+    __slots__ = ("_finish_on", "_length", "digits", "finished_on")
+
+    def __init__(self, finish_on: str, length: int | None) -> None:
+        self._finish_on = finish_on
+        self._length = min(length or limits.GATHERED_DIGITS, limits.GATHERED_DIGITS)
+        self.digits = ""
+        self.finished_on = ""
+
+    def add(self, key: str) -> bool:
+        """Take one key; False when it was the last one that this Gather takes."""
+        if key == self._finish_on:
+            self.finished_on = key
+            return False
+        self.digits += key
+        return len(self.digits) < self._length

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,12 +16,14 @@ class VerbContext:
     """What a verb may use beside its node.
 
     ``resolve`` makes a URL of the document absolute; raises VerbFailed (11100, 15004).
-    ``warn(code, message)`` leaves a notification of level warning.
+    ``warn(code, message)`` leaves a notification of level warning. ``perform(nodes)`` runs nested
+    verbs that never lead away (the prompts of a Gather), each as its own handler does it.
     """
 
     call: CallControl
     resolve: Callable[[str], str]
     warn: Callable[[int, str], None]
+    perform: Callable[[Sequence[Node]], Coroutine[Any, Any, None]]
 
 
 class Handler(NamedTuple):

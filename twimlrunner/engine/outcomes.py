@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 
 class Needs(Enum):
@@ -28,8 +29,7 @@ class Fetch:
     """Another document replaces this one.
 
     ``url`` as written in the document, may be relative; None or empty is the current document.
-    ``why`` and ``report`` as in :class:`ports.DocumentRequest`. ``parting``: the verb met
-    ``CallEnded`` and owes this report; the answer is not run.
+    ``why``, ``report`` and ``parting`` as in :class:`ports.DocumentRequest`.
     """
 
     url: str | None
@@ -39,9 +39,13 @@ class Fetch:
     parting: bool = False
 
 
+TRANSFERRED: Final = "transferred"
+
+
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """End the answered call. ``reason`` is a slug for the log."""
+    """End the answered call. ``reason`` is a slug for the log; :data:`TRANSFERRED`: somebody else
+    has the call already, the program merely stops."""
 
     reason: str
 

@@ -158,11 +158,12 @@ class DialPlan:
 class Dialled:
     """How Dial ended. ``status`` is DialCallStatus: completed, busy, no-answer, failed, canceled.
 
-    The leg is the one that won, or the last one; its SID is empty when no leg could start.
-    ``headers`` are the X- headers of its final response or BYE. ``caller_gone``: the caller hung
-    up. ``refer_target``: an endpoint's REFER was accepted for this call, whose program goes on
-    with the plan's ``refer`` document. ``replaced``: the call has been handed over already (a
-    transfer with answerOnBridge ran to its end): the program has nothing more to do.
+    The leg is the one that won, or the last one; its SID is empty when no leg could start, and
+    ``kind`` is that of its target. ``headers`` are the X- headers of its final response or BYE.
+    ``caller_gone``: the caller hung up. ``refer_target``: an endpoint's REFER was accepted for
+    this call, whose program goes on with the plan's ``refer`` document. ``replaced``: the call has
+    been handed over already (a transfer with answerOnBridge ran to its end): the program has
+    nothing more to do.
     """
 
     status: str
@@ -176,6 +177,7 @@ class Dialled:
     caller_gone: bool = False
     refer_target: str = ""
     replaced: bool = False
+    kind: str = ""
 
 
 # --- transfer -------------------------------------------------------------------------------
@@ -183,9 +185,10 @@ class Dialled:
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """How a REFER of ours ended. ``refer_status`` is the response to it (0: none), ``notify_status``
-    the last status that a NOTIFY told (0: none). ``ended_by``: ``refused``, ``final`` (a final
-    NOTIFY), ``terminated`` (the subscription, without a final status), ``timeout``, ``hangup``."""
+    """How a REFER of ours ended. ``refer_status`` is the response to it (0: none),
+    ``notify_status`` the last status that a NOTIFY told (0: none). ``ended_by``: ``refused``,
+    ``final`` (a final NOTIFY), ``terminated`` (the subscription, without a final status),
+    ``timeout``, ``hangup``."""
 
     refer_status: int
     notify_status: int
@@ -217,8 +220,8 @@ class CallControl(Protocol):
         """Send DTMF ``0-9 A-D # *``; ``w`` pauses 0.5 s, ``W`` 1 s. Returns when sent."""
 
     async def next_digit(self, timeout: float | None) -> str | None:
-        """The peer's next key, in order; None when ``timeout`` seconds have passed without one.
-        Keys wait in a buffer while nobody asks."""
+        """The peer's next key, in order; None when ``timeout`` seconds have passed without one
+        (0: only a key that waits already). Keys wait in a buffer while nobody asks."""
 
     def forget_digits(self) -> None:
         """Drop the keys that wait."""
@@ -241,9 +244,9 @@ class CallControl(Protocol):
 class DocumentRequest:
     """A document to fetch. ``url`` is absolute. ``report`` are the verb's extra parameters,
     already in the vendor's names (made by ``twimlrunner.webhooks.request``), ``why`` is for the
-    log (``voice-url``, ``redirect``, ``gather-action``, ``fallback`` …). ``parting`` marks the
-    report of a verb that the peer's hang-up ended: it is sent although the call is over, and what
-    comes back is not run."""
+    log (``voice-url``, ``redirect``, ``gather-action``, ``fallback`` …). ``parting`` marks a
+    report that a verb owes: it is sent and waited for although the call is over, or ends
+    meanwhile; what comes back is run only if the call is still up."""
 
     url: str
     method: str

@@ -12,6 +12,7 @@ from twimlrunner.twiml import limits
 from twimlrunner.twiml.attributes import is_http_url, quoted
 from twimlrunner.twiml.document import Document
 from twimlrunner.twiml.errors import INVALID_URL, RELATIVE_URL_IN_INLINE
+from twimlrunner.twiml.redact import without_passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Page:
         """
         url = url.strip()
         if not is_http_url(url):
-            raise VerbFailed(INVALID_URL, f"{quoted(url)} is not an HTTP URL", url)
+            shown = quoted(without_passwords(url))
+            raise VerbFailed(INVALID_URL, f"{shown} is not an HTTP URL", url)
         if self.url:
             return urljoin(self.url, url)
         if not urlsplit(url).scheme:

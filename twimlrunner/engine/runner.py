@@ -7,7 +7,7 @@ business: it cancels the task, or the port raises CallEnded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -27,6 +27,7 @@ from twimlrunner.engine.program import Pace, Page, ProgramLimits
 from twimlrunner.twiml.document import Document, Invalid, Node
 from twimlrunner.twiml.errors import DOCUMENT_LOOP
 from twimlrunner.twiml.summary import summarise
+from twimlrunner.webhooks.request import fallback_report
 
 FALLBACK = "fallback"  # why of a request to the fallback URL
 PEER_GONE = "peer-gone"  # reason of a program that ended because the call had
@@ -113,8 +114,6 @@ class _Run:
         step = Page(first, None, "") if isinstance(first, Document) else first
         while True:
             match step:
-                case DocumentRequest(parting=True):
-                    step = await self._part(step)
                 case DocumentRequest():
                     step = await self._fetch(step)
                 case Page():
@@ -126,26 +125,33 @@ class _Run:
 
     # --- documents ------------------------------------------------------------------------------
 
-    async def _fetch(self, request: DocumentRequest) -> Page | _Failure:
+    async def _fetch(self, request: DocumentRequest) -> Page | _Failure | HungUp:
         delay = self.pace.delay(self.clock())
-        if delay:
-            await self.call.pause(delay)
+        if delay and not await self._is_up(delay) and not request.parting:
+            return HungUp(PEER_GONE)
         self.pace.fetch_started(self.clock())
         result = await self.documents.fetch(request)
+        over = request.parting and not await self._is_up()
         match result:
             case Fetched():
+                if over:  # a verb's last report; nobody is left to run the answer for
+                    return HungUp(PEER_GONE)
                 return Page(result.document, request, result.url, result.text)
             case FetchFailed():
+                if over:
+                    self.log.notify(result.code, "error", result.message, result.url)
+                    return HungUp(PEER_GONE)
                 return _Failure(result.code, result.message, result.url, request)
             case _:
                 assert_never(result)
 
-    async def _part(self, request: DocumentRequest) -> HungUp:
-        """Send the last report of a call that is over; nobody runs the answer."""
-        result = await self.documents.fetch(request)
-        if isinstance(result, FetchFailed):
-            self.log.notify(result.code, "error", result.message, result.url)
-        return HungUp(PEER_GONE)
+    async def _is_up(self, seconds: float = 0.0) -> bool:
+        """Whether the call is there, and still is when ``seconds`` have passed."""
+        try:
+            await self.call.pause(seconds)
+        except CallEnded:
+            return False
+        return True
 
     def _recover(self, failure: _Failure) -> DocumentRequest | ApplicationError:
         self.log.notify(failure.code, "error", failure.message, failure.url)
@@ -153,9 +159,10 @@ class _Run:
         if self.fallback is None or (request is not None and request.why == FALLBACK):
             return ApplicationError(failure.code, failure.message)
         url, method = self.fallback
-        report = (*(request.report if request else ()), ("ErrorCode", str(failure.code)))
-        if failure.url:
-            report = (*report, ("ErrorUrl", failure.url))
+        report = (
+            *(request.report if request else ()),
+            *fallback_report(failure.code, failure.url),
+        )
         return DocumentRequest(url, method, FALLBACK, report)
 
     # --- verbs ----------------------------------------------------------------------------------
@@ -179,7 +186,7 @@ class _Run:
         return HungUp(outcome.reason) if isinstance(outcome, Hangup) else Completed()
 
     def _next(self, request: DocumentRequest) -> DocumentRequest | ApplicationError:
-        if self.pace.document_left(self.clock()) or request.parting:
+        if self.pace.document_left(self.clock()):
             return request
         # No fallback: its document may well be part of the circle.
         message = f"{self.pace.idle} documents in a row did nothing but lead to the next one"
@@ -192,7 +199,11 @@ class _Run:
         def warn(code: int, message: str) -> None:
             self.log.notify(code, "warning", message, page.url)
 
-        context = VerbContext(self.call, page.resolve, warn)
+        async def perform(nodes: Sequence[Node]) -> None:
+            for node in nodes:
+                await self._perform(node, context)
+
+        context = VerbContext(self.call, page.resolve, warn, perform)
         for index, node in enumerate(page.document.nodes):
             outcome = await self._verb(index, node, context)
             if not isinstance(outcome, Continue):

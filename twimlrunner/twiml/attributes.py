@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from twimlrunner.twiml import limits
 from twimlrunner.twiml.errors import INVALID_URL, SCHEMA, Issue, TwimlError, level_of
+from twimlrunner.twiml.redact import without_passwords
 
 METHODS = ("GET", "POST")
 _SCHEMES = ("", "http", "https")
@@ -87,7 +88,8 @@ class Attributes:
             self._attributes.clear()
 
     def _bad(self, name: str, value: str, wanted: str, code: int) -> None:
-        self.report(code, f"{name}={quoted(value)} is not {wanted}; the default is used")
+        shown = quoted(without_passwords(value))
+        self.report(code, f"{name}={shown} is not {wanted}; the default is used")
 
     # --- readers ------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ PLAY_DIGITS: Final = 256
 HINTS: Final = 500
 HINT_CHARACTERS: Final = 100
 BUFFERED_DIGITS: Final = 1024
+GATHERED_DIGITS: Final = 1024  # of one Gather without numDigits: somebody leans on a key
 
 # Dial and its nouns (twiml-voice.md section 3).
 DIAL_TIMEOUT: Final = (5, 600)

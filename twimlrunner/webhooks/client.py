@@ -41,7 +41,8 @@ Record = Callable[[WebhookAttempt], None]
 
 MAX_AUTH_ROUNDS = 2  # a challenge, and a fresh nonce for a stale one
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie"})
-_DIGIT_PARAMETERS = frozenset({"Digits"})  # callers type card numbers
+# What callers type or say may be a card number or a PIN.
+_TOLD_PARAMETERS = frozenset({"Digits", "SpeechResult", "UnstableSpeechResult"})
 
 
 class WebhookClient:
@@ -63,9 +64,16 @@ class WebhookClient:
 
         ``token`` is the account's auth token. Cancelling aborts and still records the attempt.
         """
+        return await self._run(request, token, _Kind(DOCUMENT, self.record))
+
+    async def deliver(self, message: CallbackMessage, token: str, verify_tls: bool) -> FetchReply:
+        """Send a callback"""
+        request = None
+
+    async def _run(self, request: FetchDocument, token: str, kind: _Kind) -> FetchReply:
         url, fragment = split_fragment(request.url)
         overrides = policy.parse_overrides(fragment, self.config.defaults)
-        run = _Fetch(self, request, url, token, overrides)
+        run = _Fetch(self, request, url, token, overrides, kind)
         for problem in overrides.problems:
             if problem.code:
                 return run.failed(problem.code, problem.message)
@@ -281,12 +289,16 @@ class _Fetch:
                 purpose="document",
                 at=attempt.at,
                 method=request.method,
-                url=url.sent,  # a GET's parameters are in their own field
-                parameters=_without_digits(self._parameters),
+                # A GET's parameters are in their own field; a redirect may repeat them here.
+                url=without_passwords(url.sent),
+                parameters=_without_told(self._parameters),
                 request_headers=_without_secrets(request.headers),
                 status=response.status_code if response is not None else 0,
                 response_headers=_without_secrets(
-                    [(_text(name), _text(value)) for name, value in response.headers.raw]
+                    [
+                        (_text(name), without_passwords(_text(value)))
+                        for name, value in response.headers.raw
+                    ]
                 )
                 if response is not None
                 else [],
@@ -366,9 +378,11 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-def _without_digits(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _without_told(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [
-        (name, "*" * len(value)) if name in _DIGIT_PARAMETERS else (name, value)
+        (name, "*" * len(value))
+        if name in _TOLD_PARAMETERS and value != "hangup"  # of Record, and no digits
+        else (name, value)
         for name, value in parameters
     ]
 

@@ -6,7 +6,7 @@ a parameter without a value is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote_plus
@@ -21,6 +21,7 @@ MAX_HEADERS = 32
 MAX_HEADER_BYTES = 8192
 
 Parameters = list[tuple[str, str]]
+Report = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,10 @@ def header_parameters(
     what exceeds them is left out (sip-domain.md section 6).
     """
     wanted = {"user-to-user", *(name.lower() for name in extra_headers)}
+    return _headers("SipHeader_", headers, wanted)
+
+
+def _headers(prefix: str, headers: Iterable[tuple[str, str]], wanted: Set[str]) -> Parameters:
     found: Parameters = []
     size = 0
     for name, value in headers:
@@ -91,13 +96,76 @@ def header_parameters(
         size += len(name) + len(text.encode())
         if len(found) == MAX_HEADERS or size > MAX_HEADER_BYTES:
             break
-        found.append((f"SipHeader_{_text(name)}", text))
+        found.append((prefix + _text(name), text))
     return found
 
 
-def fallback_report(error_code: int, error_url: str) -> Parameters:
-    """Extra parameters of a request to a fallback URL: why, and which URL failed."""
-    return [("ErrorCode", str(error_code)), ("ErrorUrl", _text(error_url))]
+# --- what verbs report (webhooks.md section 4.1) ----------------------------------------------
+
+
+def fallback_report(error_code: int, error_url: str) -> Report:
+    """Extra parameters of a request to a fallback URL: why, and which URL failed if any did."""
+    return _present(("ErrorCode", str(error_code)), ("ErrorUrl", error_url))
+
+
+def gather_report(digits: str, finished_on_key: str) -> Report:
+    """Of Gather's action. ``finished_on_key`` is empty when time or number of digits ended it;
+    ``digits`` are left out when there are none (actionOnEmptyResult)."""
+    return (*_present(("Digits", digits)), ("FinishedOnKey", finished_on_key))
+
+
+def record_report(*, url: str, sid: str, seconds: int, digits: str) -> Report:
+    """Of Record's action. ``digits`` is the key that ended it, ``hangup``, or empty."""
+    return _present(
+        ("RecordingUrl", url),
+        ("RecordingDuration", str(seconds)),
+        ("Digits", digits),
+        ("RecordingSid", sid),
+    )
+
+
+def dial_report(
+    status: str, *, call_sid: str, seconds: int, bridged: bool, recording_url: str
+) -> Report:
+    """Of Dial's action. ``call_sid`` and ``seconds`` are those of the leg that won, or of the last
+    one; without any leg both are left out."""
+    return _present(
+        ("DialCallStatus", status),
+        ("DialCallSid", call_sid),
+        ("DialCallDuration", str(seconds) if call_sid else ""),
+        ("DialBridged", "true" if bridged else "false"),
+        ("RecordingUrl", recording_url),
+    )
+
+
+def dial_sip_report(call_id: str, status: int, headers: Iterable[tuple[str, str]]) -> Report:
+    """What Dial's action is told of a ``<Sip>`` leg in addition: ``status`` is its final response
+    (0: none), ``headers`` those of it or of its BYE, of which ``X-`` ones are passed on."""
+    return (
+        *_present(("DialSipCallId", call_id), ("DialSipResponseCode", str(status or ""))),
+        *_headers("DialSipHeader_", headers, frozenset()),
+    )
+
+
+def transfer_report(refer_to: str) -> Report:
+    """Of Dial's referUrl: what an endpoint's REFER named."""
+    return _present(("ReferTransferTarget", refer_to))
+
+
+def refer_report(status: str, refer_status: int, notify_status: int) -> Report:
+    """Of Refer's action; what is empty or 0 is left out."""
+    return _present(
+        ("ReferCallStatus", status),
+        ("ReferSipResponseCode", str(refer_status or "")),
+        ("NotifySipResponseCode", str(notify_status or "")),
+    )
+
+
+def _present(*pairs: tuple[str, str]) -> Report:
+    return tuple([(name, _text(value)) for name, value in pairs if value])
+
+
+# --- the request ------------------------------------------------------------------------------
 
 
 def _text(value: str) -> str:

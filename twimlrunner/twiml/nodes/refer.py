@@ -28,6 +28,7 @@ class Refer:
             e.report(SCHEMA, "needs exactly one Sip with a URI")
         target = targets[0] if targets else ""
         if not target.isprintable() or " " in target:
-            e.report(SCHEMA, f"{quoted(target)} is not a SIP URI")
+            host = target.rpartition("@")[2]  # what stands before it may be a password
+            e.report(SCHEMA, f"{quoted(host)} is not a SIP URI")
             target = ""
         return cls(target=target, action=e.url("action"), method=e.method(), line=e.line)

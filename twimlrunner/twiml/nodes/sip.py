@@ -24,6 +24,11 @@ HEADERS_TOO_LONG = 13253
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~")
 
 
+def is_token(name: str) -> bool:
+    """Whether ``name`` may be a SIP header's (RFC 3261 section 25.1)."""
+    return name != "" and _TOKEN.issuperset(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Uri:
     """One target. Lower ``priority`` is tried first; of equal ones ``weight`` decides."""
@@ -64,7 +69,7 @@ class Header:
     @classmethod
     def from_element(cls, e: Element) -> Header:
         name = e.text("name")
-        if not name or not _TOKEN.issuperset(name):
+        if not is_token(name):
             e.report(BAD_HEADER_NAME, f"{quoted(name)} is not a header name; it is not sent")
             name = ""
         return cls(name=name, value=e.text("value"), line=e.line)
@@ -112,7 +117,8 @@ class Sip:
 def _uri(e: Element, uri: str) -> str:
     """The URI as written, or empty: its form is the SIP stack's business, blanks are ours."""
     if not uri or not uri.isprintable() or " " in uri:
-        e.report(BAD_URI, f"{quoted(uri)} is not a SIP URI")
+        host = uri.rpartition("@")[2]  # what stands before it may be a password
+        e.report(BAD_URI, f"{quoted(host)} is not a SIP URI")
         return ""
     return uri
 

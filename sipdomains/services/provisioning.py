@@ -19,7 +19,10 @@ from sipdomains.models import (
     DomainAlias,
     IpAccessControlList,
     IpAddress,
+    RegistrationCredentialListMapping,
     SipDomain,
+    Trunk,
+    TrunkRule,
 )
 from sipdomains.models.names import normalise_host
 
@@ -43,6 +46,9 @@ class DomainPlan:
     account_sid: str = ""
     account_name: str = DEFAULT_ACCOUNT  # found or made when no SID is given
     description: str = ""
+    registration: bool = False  # phones may register, as users of the domain's credential list
+    inband_dtmf: bool = False
+    type_ahead: bool = False
 
 
 @transaction.atomic
@@ -61,7 +67,54 @@ def provision(plan: DomainPlan) -> SipDomain:
         _ensure_user(domain, plan.username, plan.password)
     if plan.allow:
         _ensure_addresses(domain, plan.allow)
+    _switch_on(domain, plan)
     return domain
+
+
+def _switch_on(domain: SipDomain, plan: DomainPlan) -> None:
+    wanted = {
+        "sip_registration": plan.registration,
+        "inband_dtmf": plan.inband_dtmf,
+        "type_ahead": plan.type_ahead,
+    }
+    _set(domain, **{name: True for name, on in wanted.items() if on})
+    if plan.registration and not domain.registration_credential_list_mappings.exists():
+        users = _credential_list(domain)
+        _saved(RegistrationCredentialListMapping(domain=domain, credential_list=users))
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkPlan:
+    """``prefixes`` are those to allow; nothing that exists is taken away."""
+
+    name: str
+    host: str
+    port: int | None = None
+    transport: str = ""
+    username: str = ""
+    password: str = ""
+    prefixes: Sequence[str] = ()
+    priority: int = 10
+    account_sid: str = ""
+    account_name: str = DEFAULT_ACCOUNT
+
+
+@transaction.atomic
+def provision_trunk(plan: TrunkPlan) -> Trunk:
+    """The trunk as planned. Raises ValidationError; then nothing has changed."""
+    owner = DomainPlan("", account_sid=plan.account_sid, account_name=plan.account_name)
+    account = _account(owner, None)
+    trunk = Trunk.objects.filter(account=account, friendly_name=plan.name).first()
+    trunk = trunk or Trunk(account=account, friendly_name=plan.name)
+    trunk.host, trunk.port, trunk.transport = plan.host, plan.port, plan.transport
+    trunk.username, trunk.priority = plan.username, plan.priority
+    if plan.password:
+        trunk.password = plan.password
+    _saved(trunk)
+    for prefix in plan.prefixes:
+        if not trunk.rules.filter(prefix=prefix).exists():
+            _saved(TrunkRule(trunk=trunk, prefix=prefix))
+    return trunk
 
 
 def _account(plan: DomainPlan, domain: SipDomain | None) -> Account:
@@ -76,7 +129,7 @@ def _account(plan: DomainPlan, domain: SipDomain | None) -> Account:
     return account or _saved(Account(friendly_name=plan.account_name))
 
 
-def _set(row: models.Model, **values: str) -> None:
+def _set(row: models.Model, **values: str | bool) -> None:
     """Save ``row`` if it is new or one of the non-empty values differs from what it has."""
     changed = {name: value for name, value in values.items() if value != getattr(row, name)}
     changed = {name: value for name, value in changed.items() if value}

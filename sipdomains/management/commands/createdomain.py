@@ -49,6 +49,17 @@ class Command(BaseCommand):
             metavar="SID",
             help="owner of the domain; without it the account named default, made when missing",
         )
+        parser.add_argument(
+            "--register",
+            action="store_true",
+            help="let phones register, as users of the domain's credential list",
+        )
+        parser.add_argument(
+            "--inband-dtmf", action="store_true", help="listen for keys in the sound itself"
+        )
+        parser.add_argument(
+            "--type-ahead", action="store_true", help="keep keys pressed before a Gather begins"
+        )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
         parser.add_argument(
             "--show-token",
@@ -68,11 +79,14 @@ class Command(BaseCommand):
             allow=options["allow"],
             aliases=options["alias"],
             account_sid=options["account"],
+            registration=options["register"],
+            inband_dtmf=options["inband_dtmf"],
+            type_ahead=options["type_ahead"],
         )
         try:
             domain = provision(plan)
         except ValidationError as error:
-            raise CommandError("\n".join(_lines(error))) from None
+            raise CommandError("\n".join(lines(error))) from None
         result = _describe(domain)
         if options["show_token"]:
             result["auth_token"] = domain.account.auth_token
@@ -88,7 +102,7 @@ class Command(BaseCommand):
             )
 
 
-def _lines(error: ValidationError) -> list[str]:
+def lines(error: ValidationError) -> list[str]:
     """Each message with its field and code."""
     if not hasattr(error, "error_dict"):
         return [f"{'; '.join(one.messages)} ({one.code})" for one in error.error_list]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.e2e.server import PASSWORD, USER, Server
+from tests.e2e.server import PASSWORD, USER, Server, free_port, wait_for
 
 SCENARIOS = Path(__file__).with_name("sipp")
 PARTS = SCENARIOS / "parts"
@@ -97,6 +97,56 @@ class Sipp:
 
     def call_ids(self, calls: int) -> list[str]:
         return [f"{self.name}-{number}" for number in range(1, calls + 1)]
+
+
+class Callee:
+    """SIPp as a phone or PBX that is called, on a port of its own."""
+
+    def __init__(self, folder: Path, scenario: str, *, transport: str = "u1", rtp_port: int = 9,
+                 seconds: int = 30, **values: str) -> None:  # fmt: skip
+        self.port = free_port()
+        self._files = folder / f"{scenario}-{uuid.uuid4().hex[:8]}"
+        file = self._files.with_suffix(".xml")
+        file.write_text(_scenario(scenario, {"ring": "200", "payload": "0", **values}))
+        self._process = subprocess.Popen(
+            ["sipp", "-sf", str(file), "-t", transport, "-m", "1", "-p", str(self.port),
+             "-i", "127.0.0.1", "-mi", "127.0.0.1", "-key", "rtp", str(rtp_port), "-key", "ip", "4",
+             "-nostdin", "-skip_rlimit", "-recv_timeout", f"{seconds * 1000}",
+             "-timeout", f"{seconds + 5}s", "-timeout_error",
+             "-trace_msg", "-message_file", f"{self._files}.log",
+             "-trace_err", "-error_file", f"{self._files}.err"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._seconds = seconds
+        wait_for("SIPp listens", self._listening)
+
+    @property
+    def uri(self) -> str:
+        return f"sip:callee@127.0.0.1:{self.port}"
+
+    def _listening(self) -> bool:
+        assert self._process.poll() is None, self._process.communicate()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                return True
+        return False
+
+    def messages(self) -> list[tuple[str, str]]:
+        """(``sent`` or ``received``, text) once the scenario has ended; fails if it was not
+        followed."""
+        _, complaint = self._process.communicate(timeout=self._seconds + 15)
+        log, errors = Path(f"{self._files}.log"), Path(f"{self._files}.err")
+        text = log.read_text("utf-8", "replace") if log.exists() else ""
+        wrong = complaint + (errors.read_text("utf-8", "replace") if errors.exists() else "")
+        assert self._process.returncode == 0, f"{wrong}\n{text}"
+        return _MESSAGE.findall(text)
+
+    def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
 
 
 def run(server: Server, folder: Path, scenario: str, **options: Any) -> Result:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from sipserver.sip.engine import EngineConfig, SipEngine
 from sipserver.sip.errors import LocalProtocolError
 from sipserver.sip.events import (
     Ended,
@@ -17,75 +14,11 @@ from sipserver.sip.events import (
     RequestFinal,
 )
 from sipserver.sip.invite_usage import UsageEnded
-from tests.fakes.virtual_wire import SeededIds, summary
+from tests.fakes.virtual_wire import summary
+from tests.sip.client_node import Caller
 from tests.sip.messages import SDP, TCP, UDP, parse, request, response
 
-CONFIG = EngineConfig(
-    contact_for=lambda flow, user: f"sip:{user}@192.0.2.9:5060",
-    sent_by=lambda flow: ("192.0.2.9", 5060),
-)
 HERE = ("udp", "192.0.2.1", 5060)
-
-
-class Caller:
-    def __init__(self, flow=UDP, **config) -> None:
-        self.engine = SipEngine(dataclasses.replace(CONFIG, **config), SeededIds(2))
-        self.flow = flow
-        self.outgoing = []
-        self.events = []
-        self.invite = b""
-
-    def take(self) -> list[str]:
-        self.outgoing = self.engine.take_outgoing()
-        self.events += self.engine.take_events()
-        return [summary(each.data) for each in self.outgoing]
-
-    def told(self) -> list:
-        events = [each for each in self.events if not isinstance(each, MessageTraced)]
-        self.events = []
-        return events
-
-    def put(self, data: bytes, now: float = 0.0) -> list[str]:
-        self.engine.receive(data, self.flow, now)
-        return self.take()
-
-    def wait(self, until: float) -> list[tuple[float, str]]:
-        sent = []
-        while (when := self.engine.next_deadline()) is not None and when <= until:
-            self.engine.handle_deadline(when)
-            sent += [(when, each) for each in self.take()]
-        return sent
-
-    def last(self):
-        return parse(self.outgoing[-1].data)
-
-    def call(self, body=SDP, **parts) -> int:
-        parts.setdefault("flow", self.flow)
-        usage = self.engine.invite(
-            "sip:bob@192.0.2.1",
-            '"Me" <sip:me@192.0.2.9>',
-            "<sip:bob@192.0.2.1>",
-            body,
-            0.0,
-            **parts,
-        )
-        assert self.take() == ["INVITE"]
-        self.invite = self.outgoing[0].data
-        return usage
-
-    def reply(self, status: int, now: float = 0.0, **parts) -> list[str]:
-        return self.put(response(self.invite, status, **parts), now)
-
-    def up(self, **parts) -> int:
-        usage = self.call(**parts)
-        self.reply(200, body=SDP)
-        self.engine.acknowledge(usage, 0.0)
-        assert self.take() == ["ACK"]
-        self.told()
-        return usage
-
-    def empty(self) -> bool:
-        return not any(self.engine.sizes.values())
 
 
 def test_the_invite_that_goes_out():

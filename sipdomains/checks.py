@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
+from django.http.request import validate_host
 
 from sipdomains.settings.env import EnvError, listen_address, network, port_range
 
@@ -56,7 +58,7 @@ def check_home(**kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"SIPDOMAINS_HOME: {home} cannot be written by this user.",
-            hint="It holds the SQLite database, the audio cache and generated secrets.",
+            hint="It holds the SQLite database, recordings, the audio cache and generated secrets.",
             id="sipdomains.E004",
         )
     ]
@@ -242,6 +244,44 @@ def check_web(**kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+def check_public_url(**kwargs: Any) -> list[CheckMessage]:
+    """RecordingUrl begins with it: applications and browsers must get there."""
+    url = settings.PUBLIC_URL
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    plain = not (parts.query or parts.fragment or parts.username) if host else False
+    if not plain or parts.scheme not in ("http", "https"):
+        return [
+            Error(
+                f"PUBLIC_URL: {url!r} is not the address of a web server.",
+                hint="For example https://calls.example.net",
+                id="sipdomains.E052",
+            )
+        ]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - it is what is warned of
+        return [
+            Warning(
+                f"PUBLIC_URL is {url}, where nobody can reach this server.",
+                hint="Set it to the address that applications and browsers use: the URLs of "
+                "recordings begin with it.",
+                id="sipdomains.W053",
+            )
+        ]
+    shown = f"[{host}]" if ":" in host else host
+    if not validate_host(shown, settings.ALLOWED_HOSTS):
+        return [
+            Warning(
+                f"PUBLIC_URL names the host {host}, which is not in ALLOWED_HOSTS.",
+                hint="Recordings could not be downloaded from there: add it.",
+                id="sipdomains.W054",
+            )
+        ]
+    return []
+
+
 def check_stored_secrets(
     databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -289,6 +329,7 @@ _PLAIN: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_networks,
     check_broker,
     check_web,
+    check_public_url,
 )
 for _check in _PLAIN:
     register(_check, "sipdomains")

@@ -8,6 +8,7 @@ reader can go on from there. The cost of a page is thus the same on a thousand r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -20,14 +21,17 @@ from sipdomains.models import (
     CallEvent,
     CallStatus,
     Notification,
+    OutboxMessage,
+    Recording,
     SipDomain,
+    Transfer,
     WebhookRequest,
 )
 
 PAGE_SIZE = 50
 SCAN_LIMIT = 10_000
 MAX_EVENTS = 600
-MAX_RELATED = 100  # webhook attempts, notifications and child calls on one page
+MAX_RELATED = 100  # of each kind of thing that belongs to the call on one page
 
 LIVE = "live"
 LIVE_STATUSES = tuple(status for status in CallStatus.values if status not in FINAL_STATUSES)
@@ -40,6 +44,19 @@ ORDINARY_CAUSES = (
     "reject-busy",
     "reject",
     "canceled",
+    "refer-last",
+    "callee-hangup",
+    "callee-busy",
+    "callee-no-answer",
+    "callee-declined",
+    "ring-timeout",
+    "dial-cancelled",
+    "caller-gone",
+    "released",
+    "time-limit",
+    "star-hangup",
+    "screening-hangup",
+    "transferred",
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +64,7 @@ _BEFORE_ANY_SID, _AFTER_ANY_SID = "", "~"
 
 _LIST_FIELDS = (
     "sid",
+    "parent_id",
     "domain_name",
     "direction",
     "from_uri",
@@ -69,8 +87,8 @@ _LIST_FIELDS = (
 @dataclass(frozen=True, slots=True)
 class CallFilter:
     """What to list. Empty means any. ``domain`` is a name or an alias, or a part of what was
-    dialled; ``status`` a CallStatus or LIVE; ``text`` a SID, or part of an address, user name,
-    Call-ID or source address; ``since`` is included, ``until`` is not."""
+    dialled; ``status`` a CallStatus or LIVE; ``direction`` a CallDirection; ``text`` a SID, or part
+    of an address, user name, Call-ID or source address; ``since`` is included, ``until`` is not."""
 
     domain: str = ""
     status: str = ""
@@ -78,6 +96,7 @@ class CallFilter:
     since: datetime | None = None
     until: datetime | None = None
     errors: bool = False
+    direction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +110,12 @@ class Cursor:
         return f"{(self.started_at - _EPOCH) // timedelta(microseconds=1)}-{self.sid}"
 
     @classmethod
-    def parse(cls, text: str) -> Cursor:
+    def parse(cls, text: str, prefix: str = sids.CALL) -> Cursor:
         """Of what ``str`` gave. Raises ValueError."""
         micros, _, sid = text.partition("-")
         if not (micros.isascii() and micros.isdecimal() and len(micros) <= 17):
             raise ValueError("not a cursor")
-        if sid not in (_BEFORE_ANY_SID, _AFTER_ANY_SID) and not sids.is_sid(sid, sids.CALL):
+        if sid not in (_BEFORE_ANY_SID, _AFTER_ANY_SID) and not sids.is_sid(sid, prefix):
             raise ValueError("not a cursor")
         return cls(_EPOCH + timedelta(microseconds=int(micros)), sid)
 
@@ -116,14 +135,26 @@ class CallPage:
 @dataclass(frozen=True, slots=True)
 class CallStory:
     """A call with everything that belongs to it, each list in order of time and bounded;
-    ``complete`` is False when there were more events than MAX_EVENTS."""
+    ``complete`` is False when there were more events than MAX_EVENTS. ``legs`` are the call, the
+    one that placed it, and those that either of them placed; the first one came first."""
 
     call: Call
     events: list[CallEvent]
     webhook_requests: list[WebhookRequest]
     notifications: list[Notification]
-    children: list[Call]
+    legs: list[Call]
+    recordings: list[Recording]
+    transfers: list[Transfer]
+    callbacks: list[OutboxMessage]
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPage:
+    """Recordings with their calls, newest first; ``older`` leads to the next page."""
+
+    recordings: list[Recording]
+    older: Cursor | None
 
 
 def calls_page(
@@ -157,22 +188,44 @@ def domain_names(limit: int = 200) -> list[str]:
 
 
 def call_story(sid: str) -> CallStory | None:
-    """Everything about one call in five queries; None when there is no such call."""
-    call = Call.objects.select_related("parent").filter(sid=sid).first()
+    """Everything about one call in eight queries; None when there is no such call."""
+    call = Call.objects.filter(sid=sid).first()
     if call is None:
         return None
     events = list(CallEvent.objects.filter(call_id=sid).order_by("seq")[: MAX_EVENTS + 1])
     requests = WebhookRequest.objects.filter(call_id=sid).order_by("at", "attempt")
     notes = Notification.objects.filter(call_id=sid).order_by("at")
-    children = Call.objects.filter(parent_id=sid).only(*_LIST_FIELDS).order_by("started_at")
+    root = call.parent_id or sid
+    legs = Call.objects.filter(Q(sid=root) | Q(parent_id=root) | Q(parent_id=sid))
     return CallStory(
         call=call,
         events=events[:MAX_EVENTS],
         webhook_requests=list(requests[:MAX_RELATED]),
         notifications=list(notes[:MAX_RELATED]),
-        children=list(children[:MAX_RELATED]),
+        legs=list(legs.only(*_LIST_FIELDS).order_by("started_at", "sid")[:MAX_RELATED]),
+        recordings=list(call.recordings.order_by("started_at")[:MAX_RELATED]),
+        transfers=list(call.transfers.order_by("number")[:MAX_RELATED]),
+        callbacks=list(
+            call.outbox_messages.order_by("created_at", "stream", "position")[:MAX_RELATED]
+        ),
         complete=len(events) <= MAX_EVENTS,
     )
+
+
+def recordings_page(before: Cursor | None = None, size: int = PAGE_SIZE) -> RecordingPage:
+    """The newest page, or the one older than ``before``."""
+    found = Recording.objects.select_related("call").order_by("-started_at", "-sid")
+    if before is not None:
+        older = Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid)
+        found = found.filter(older, started_at__lte=before.started_at)
+    rows = list(found[: size + 1])
+    full = len(rows) > size
+    del rows[size:]
+    return RecordingPage(rows, Cursor(rows[-1].started_at, rows[-1].sid) if full else None)
+
+
+def recording(account_sid: str, sid: str) -> Recording | None:
+    return Recording.objects.filter(sid=sid, account_id=account_sid).first()
 
 
 # --- what an index answers, and the rest --------------------------------------------------------
@@ -186,32 +239,39 @@ def _conditions(wanted: CallFilter) -> tuple[Q, Q | None]:
     if wanted.until is not None:
         indexed &= Q(started_at__lt=wanted.until)
     led = False  # whether an index on (column, started_at) is spoken for
+    for condition, leads in _wishes(wanted):
+        if leads and not led:
+            indexed &= condition
+            led = True
+        else:
+            rest.append(condition)
+    return indexed, Q(*rest) if rest else None
+
+
+def _wishes(wanted: CallFilter) -> Iterator[tuple[Q, bool]]:
+    """Each condition, and whether there is an index for it; the most selective one first."""
     if sids.is_sid(wanted.text, sids.CALL):
-        indexed &= Q(sid=wanted.text)
-        led = True
+        yield Q(sid=wanted.text), True
     elif wanted.text:
-        rest.append(_contains(wanted.text))
+        yield _contains(wanted.text), False
     if wanted.domain:
         name = wanted.domain.lower()
         named = SipDomain.objects.filter(Q(domain_name=name) | Q(aliases__name=name))
         domain_sid = named.values_list("sid", flat=True).first()
         if domain_sid is None:
-            rest.append(Q(domain_name__icontains=name))
-        elif led:
-            rest.append(Q(domain_id=domain_sid))
+            yield Q(domain_name__icontains=name), False
         else:
-            indexed &= Q(domain_id=domain_sid)
-            led = True
+            yield Q(domain_id=domain_sid), True
     if wanted.status:
-        statuses = LIVE_STATUSES if wanted.status == LIVE else (wanted.status,)
-        condition = Q(status__in=statuses) if len(statuses) > 1 else Q(status=statuses[0])
-        if led:
-            rest.append(condition)
-        else:
-            indexed &= condition
+        yield _status(wanted.status), True
+    if wanted.direction:
+        yield Q(direction=wanted.direction), False
     if wanted.errors:
-        rest.append(~Q(cause__in=("", *ORDINARY_CAUSES)))
-    return indexed, Q(*rest) if rest else None
+        yield ~Q(cause__in=("", *ORDINARY_CAUSES)), False
+
+
+def _status(wanted: str) -> Q:
+    return Q(status__in=LIVE_STATUSES) if wanted == LIVE else Q(status=wanted)
 
 
 def _contains(text: str) -> Q:

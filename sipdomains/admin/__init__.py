@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from sipdomains.admin import accounts, domains, lists, log  # noqa: F401 - registration
+from sipdomains.admin import accounts, domains, lists, log, recordings  # noqa: F401 - registration
 
 admin.site.site_header = "sipdomains"
 admin.site.site_title = "sipdomains"

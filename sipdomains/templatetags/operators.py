@@ -14,10 +14,14 @@ from sipdomains.web.errorcodes import explain
 register = template.Library()
 
 register.filter("clock", formatting.clock)
+register.filter("direction_words", formatting.direction_words)
+register.filter("ended_by", formatting.ended_by)
 register.filter("explain", explain)
+register.filter("file_size", formatting.file_size)
 register.filter("masked", formatting.masked)
 register.filter("masked_pairs", formatting.masked_pairs)
 register.filter("party", formatting.party)
+register.filter("refer_end", formatting.refer_end)
 register.filter("short_uri", formatting.short_uri)
 register.filter("status_word", formatting.status_word)
 

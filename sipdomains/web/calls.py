@@ -13,11 +13,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from sipdomains import selectors, sids
+from sipdomains.models import CallDirection, RecordingStatus
 from sipdomains.selectors import CallStory, Cursor
+from sipdomains.web.formatting import party
 from sipdomains.web.forms import CallFilterForm
 from sipdomains.web.ladder import ladder
 from sipdomains.web.media import media_rows
 from sipdomains.web.pages import operator_page
+from sipdomains.web.related import callbacks, legs, sounds, transfers
 from sipdomains.web.steps import documents
 from sipdomains.web.timeline import timeline
 from sipdomains.web.verdict import verdict
@@ -25,6 +28,8 @@ from sipdomains.web.webhooks import attempts
 
 # The last SIP messages and webhook attempts of a call are stored a little after its end.
 SETTLING = timedelta(seconds=15)
+# A recording is stored and a transfer followed up after the call has ended.
+FOLLOWING_UP = timedelta(minutes=5)
 
 
 @operator_page
@@ -69,7 +74,10 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
             len(story.events),
             len(story.webhook_requests),
             len(story.notifications),
-            *(child.updated_at for child in story.children),
+            *(leg.updated_at for leg in story.legs),
+            *(row.status for row in story.recordings),
+            *(row.changed_at for row in story.transfers),
+            *((row.state, row.attempts) for row in story.callbacks),
         )
     )
     if _refreshed(request, version):
@@ -82,17 +90,38 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
 def _story_context(story: CallStory, now: datetime) -> dict[str, Any]:
     call = story.call
     zero = min([call.started_at, *(event.at for event in story.events[:1])])
+    placed = call.direction != CallDirection.INBOUND
+    peer = "called party" if placed else "caller"
+    related = legs(story.legs, call)
+    names = {leg.call.sid: party(leg.who, call.domain_name) for leg in related}
+    tries = attempts(story.webhook_requests, zero)
     return {
         "call": call,
         "story": story,
-        "refreshing": call.ended_at is None or now - call.ended_at < SETTLING,
+        "peer": peer,
+        "refreshing": _unsettled(story, now),
         "verdict": verdict(call, story.events),
+        "legs": related,
+        "sounds": sounds(story.recordings),
+        "transfers": transfers(story.transfers),
+        "callbacks": callbacks(story.callbacks, tries),
         "ladder": ladder(story.events, zero),
         "documents": documents(story.events, zero),
-        "timeline": timeline(story.events, zero),
-        "attempts": attempts(story.webhook_requests, zero),
-        "media": media_rows(call.media),
+        "timeline": timeline(story.events, zero, placed=placed, names=names),
+        "attempts": tries,
+        "media": media_rows(call.media, peer),
     }
+
+
+def _unsettled(story: CallStory, now: datetime) -> bool:
+    """Whether something may still come."""
+    ended_at = story.call.ended_at
+    if ended_at is None or now - ended_at < SETTLING:
+        return True
+    open_ends = any(row.status == RecordingStatus.IN_PROGRESS for row in story.recordings) or any(
+        row.settled_at is None for row in story.transfers
+    )
+    return open_ends and now - ended_at < FOLLOWING_UP
 
 
 def _refreshed(request: HttpRequest, version: str) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from twimlrunner.twiml.redact import without_passwords
+
+# As greedy as a browser: an "@" may stand in the password, which belongs in no document.
 _URL_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/?#:@]*):[^\s/?#]*@", re.IGNORECASE)
 _SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"}
@@ -14,6 +17,7 @@ _SECRET_HEADERS = frozenset(
 
 STATUS_WORDS = {
     "queued": "Queued",
+    "initiated": "Dialling",
     "ringing": "Ringing",
     "in-progress": "In progress",
     "completed": "Completed",
@@ -23,9 +27,50 @@ STATUS_WORDS = {
     "canceled": "Canceled",
 }
 
+DIRECTION_WORDS = {
+    "inbound": "received",
+    "outbound-dial": "placed by Dial",
+    "outbound-api": "placed by the API",
+}
+
+ENDED_BY = {
+    "silence": "silence",
+    "max-length": "its length limit",
+    "key": "a key",
+    "hangup": "hang-up",
+    "redirected": "a new document",
+    "stopped": "the end of the call",
+    "lost": "the loss of the media worker",
+    "failed": "a failure to write",
+    "node-lost": "the loss of the node",
+    "call-ended": "the end of the call",
+}
+
+REFER_ENDS = {
+    "refused": "the REFER was refused",
+    "final": "a final NOTIFY told",
+    "terminated": "the subscription ended without a result",
+    "timeout": "nothing was told in time",
+    "hangup": "the peer hung up",
+}
+
 
 def status_word(status: str) -> str:
     return STATUS_WORDS.get(status, status)
+
+
+def direction_words(direction: str) -> str:
+    return DIRECTION_WORDS.get(direction, direction)
+
+
+def ended_by(slug: str) -> str:
+    """What ended a recording."""
+    return ENDED_BY.get(slug, slug)
+
+
+def refer_end(slug: str) -> str:
+    """What ended the wait for the result of a transfer."""
+    return REFER_ENDS.get(slug, slug)
 
 
 def clock(seconds: int | None) -> str:
@@ -67,10 +112,10 @@ def milliseconds(value: float) -> str:
 
 
 def masked(text: str) -> str:
-    """``text`` with the passwords of the URLs in it made unreadable."""
-    if "://" not in text:
+    """``text`` with the passwords of the URLs in it, and typed digits, made unreadable."""
+    if ":" not in text and "=" not in text:
         return text
-    return _URL_PASSWORD.sub(r"\1:…@", text)
+    return without_passwords(_URL_PASSWORD.sub(r"\1:…@", text))
 
 
 def masked_pairs(pairs: Any) -> list[tuple[str, str]]:
@@ -84,6 +129,13 @@ def masked_pairs(pairs: Any) -> list[tuple[str, str]]:
         name, value = str(pair[0]), str(pair[1])
         shown.append((name, "…" if name.lower() in _SECRET_HEADERS else masked(value)))
     return shown
+
+
+def file_size(size: int) -> str:
+    """``840 B``, ``12 kB`` or ``3.4 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1e3:.0f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
 
 
 def short_uri(uri: str) -> str:

@@ -11,9 +11,13 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from sipdomains.selectors import LIVE, CallFilter
-from sipdomains.web.formatting import STATUS_WORDS
+from sipdomains.web.formatting import DIRECTION_WORDS, STATUS_WORDS
 
 STATUSES = [("", "Any status"), (LIVE, "Live now"), *STATUS_WORDS.items()]
+DIRECTIONS = [
+    ("", "Any direction"),
+    *((value, words[0].upper() + words[1:]) for value, words in DIRECTION_WORDS.items()),
+]
 RANGES = [
     ("", "Any time"),
     ("hour", "Last hour"),
@@ -66,6 +70,7 @@ class CallFilterForm(forms.Form):
         ),
     )
     status = forms.ChoiceField(label="Status", choices=STATUSES, required=False)
+    direction = forms.ChoiceField(label="Direction", choices=DIRECTIONS, required=False)
     range = forms.ChoiceField(label="Time", choices=RANGES, required=False)
     since = _Moment("From")
     until = _Moment("To")
@@ -106,11 +111,12 @@ class CallFilterForm(forms.Form):
             since=since,
             until=until,
             errors=given.get("errors_only", False),
+            direction=given.get("direction", ""),
         )
 
     def active(self) -> bool:
         """Whether anything is filtered."""
-        names = ("q", "domain", "status", "range", "errors_only")
+        names = ("q", "domain", "status", "direction", "range", "errors_only")
         return any(self.cleaned_data.get(name) for name in names)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -17,8 +17,8 @@ class Row:
     note: str = ""
 
 
-def media_rows(stats: Any) -> list[Row]:
-    """Rows of what is known; none for a call without media."""
+def media_rows(stats: Any, peer: str = "caller") -> list[Row]:
+    """Rows of what is known; none for a call without media. ``peer`` is who is at the other end."""
     if not isinstance(stats, dict) or not stats:
         return []
     rows = [
@@ -40,7 +40,13 @@ def media_rows(stats: Any) -> list[Row]:
         _number(stats, "digits", "Digits received", "{:.0f}"),
         *(_unless_zero(stats, name, words) for name, words in _ODDITIES),
     ]
-    return [row for row in rows if row is not None]
+    known = [row for row in rows if row is not None]
+    if peer == "caller":
+        return known
+    return [
+        replace(row, name=row.name.replace("caller", peer), note=row.note.replace("caller", peer))
+        for row in known
+    ]
 
 
 _ODDITIES = (

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sipdomains.models import CallEvent
-from sipdomains.web.formatting import masked, offset, status_word
+from sipdomains.web.formatting import ended_by, masked, offset, refer_end, status_word
 from sipdomains.web.steps import OUTCOMES
+
+_NOBODY: Mapping[str, str] = {}
+
+UNBRIDGED = {
+    "hangup": "one of the two hung up",
+    "ended": "Dial has ended",
+    "answered": "early media is over",
+    "transfer": "the call was transferred",
+    "transferred": "the call was transferred",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +31,33 @@ class Fact:
     status: str
 
 
-def timeline(events: Iterable[CallEvent], zero: datetime) -> list[Fact]:
+def timeline(
+    events: Iterable[CallEvent],
+    zero: datetime,
+    *,
+    placed: bool = False,
+    names: Mapping[str, str] | None = None,
+) -> list[Fact]:
+    """``placed``: it is a call of ours; ``names`` says who the other legs' SIDs are."""
     return [
         Fact(
             at=event.at,
             offset=offset(event.at, zero),
             kind=event.kind,
-            words=masked(describe(event.kind, event.data)),
+            words=masked(describe(event.kind, event.data, placed=placed, names=names or {})),
             status=status_word(event.status) if event.status else "",
         )
         for event in events
     ]
 
 
-def describe(kind: str, data: dict[str, Any]) -> str:
+def describe(  # noqa: C901, PLR0912 - a table of kinds, one line or two each
+    kind: str,
+    data: dict[str, Any],
+    *,
+    placed: bool = False,
+    names: Mapping[str, str] = _NOBODY,
+) -> str:
     """What ``data`` says, in words; shapes are those of ``contracts.EVENT_KINDS``."""
 
     def get(name: str) -> str:
@@ -52,9 +75,22 @@ def describe(kind: str, data: dict[str, Any]) -> str:
                 parts.append(f"access control list “{get('acl')}”")
             return "The caller may call: " + ", ".join(parts) if parts else "The caller may call."
         case "ringing":
-            return "180 sent: the caller hears ringing."
+            return "It rings there." if placed else "180 sent: the caller hears ringing."
         case "answered":
-            return "200 sent: the call is answered."
+            return f"200 {'received' if placed else 'sent'}: the call is answered."
+        case "initiated":
+            return f"INVITE for {get('target')}"
+        case "dial":
+            return _dial(data, names)
+        case "bridged":
+            return f"Connected with {_who(data, 'with', names)}"
+        case "unbridged":
+            why = UNBRIDGED.get(get("why"), get("why"))
+            return f"Connection with {_who(data, 'with', names)} ended: {why}"
+        case "recording":
+            return _recording(data)
+        case "transfer":
+            return _transfer(data)
         case "webhook":
             return f"{get('method')} {get('url')} ({get('reason')})"
         case "document":
@@ -68,6 +104,49 @@ def describe(kind: str, data: dict[str, Any]) -> str:
             return _media(data)
         case _:
             return get("what") or get("reason") or get("cause")
+
+
+def _who(data: dict[str, Any], field: str, names: Mapping[str, str]) -> str:
+    sid = str(data.get(field, "") or "")
+    return names.get(sid) or sid or "the other party"
+
+
+def _dial(data: dict[str, Any], names: Mapping[str, str]) -> str:
+    who = _who(data, "call_sid", names)
+    match data.get("what"):
+        case "started":
+            return f"Dialling {data.get('to') or who}"
+        case "answered":
+            return f"Answered by {who}"
+        case "screening":
+            return f"{who} hears a document of its own before it is connected"
+        case what:
+            return f"{what}: {who}"
+
+
+def _recording(data: dict[str, Any]) -> str:
+    if data.get("what") == "started":
+        return "Recording"
+    status, seconds = data.get("status"), data.get("seconds")
+    kept = f"{seconds} s kept" if status == "completed" else f"nothing kept ({status})"
+    return f"Recording ended by {ended_by(str(data.get('cause')))}: {kept}"
+
+
+def _transfer(data: dict[str, Any]) -> str:
+    status = data.get("status") or ""
+    match data.get("what"):
+        case "sent":
+            return f"REFER sent: the peer shall call {data.get('target')}"
+        case "received":
+            return f"REFER received: the peer wants {data.get('target')}"
+        case "notified":
+            return f"NOTIFY: {status} of the transfer's target"
+        case "ended":
+            why = refer_end(str(data.get("by", "")))
+            return " ".join(part for part in ("Transfer over", f"with {status}" if status else "",
+                                              f"({why})" if why else "") if part)  # fmt: skip
+        case what:
+            return f"{what or 'Transfer'} {status}".strip()
 
 
 def _media(data: dict[str, Any]) -> str:

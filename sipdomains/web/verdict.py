@@ -16,6 +16,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "hangup-verb": ("nobody", ""),
     "canceled": ("nobody", ""),
     "max-duration": ("nobody", ""),
+    "refer-last": ("nobody", "Verbs after Refer, or an action, would keep the leg."),
     "reject-busy": ("nobody", "The application decided so; its document is among the steps."),
     "reject": ("nobody", "The application decided so; its document is among the steps."),
     "unknown-domain": (
@@ -60,10 +61,50 @@ CAUSES: dict[str, tuple[str, str]] = {
         "The TCP connection to the caller broke: look at the network and at idle timeouts.",
     ),
     "peer-gone": ("network", "The caller's side lost the call, for example by a restart."),
+    "session-expired": (
+        "network",
+        "The peer stopped refreshing the session: it has crashed, or its packets do not reach us.",
+    ),
+    # legs that we placed
+    "callee-hangup": ("nobody", ""),
+    "callee-busy": ("nobody", ""),
+    "callee-no-answer": ("nobody", ""),
+    "callee-declined": ("nobody", ""),
+    "callee-failed": ("network", "The last response in the ladder says what it did not like."),
+    "callee-unreachable": (
+        "network",
+        "Check host and port of the target, and that this server can reach it.",
+    ),
+    "callee-bad-sdp": ("network", "Look at the SDP of the answer in the ladder."),
+    "undialable": (
+        "application",
+        "The notification says why. For numbers the trunks and their rules decide (Configuration).",
+    ),
+    "outgoing-limit": (
+        "operator",
+        "Look whether somebody abuses the account; else raise its limits of outgoing calls.",
+    ),
+    "dial-cancelled": ("nobody", ""),
+    "caller-gone": ("nobody", ""),
+    "ring-timeout": ("nobody", ""),
+    "released": ("nobody", ""),
+    "time-limit": ("nobody", ""),
+    "star-hangup": ("nobody", ""),
+    "screening-hangup": ("nobody", ""),
+    "transferred": ("nobody", ""),
     "node-stopped": ("server", ""),
     "node-lost": ("server", "The server log of that node tells why it stopped."),
     "internal-error": ("server", ""),
 }
+
+# Endings that nobody has to mend and that are no success either.
+_NEUTRAL = frozenset(
+    {
+        "reject", "reject-busy", "canceled", "max-duration", "callee-busy", "callee-no-answer",
+        "callee-declined", "ring-timeout", "dial-cancelled", "caller-gone", "screening-hangup",
+        "time-limit",
+    }
+)  # fmt: skip
 
 _TURN = {
     "nobody": "Nobody has to do anything.",
@@ -72,6 +113,9 @@ _TURN = {
     "operator": "You (the operator) can mend this.",
     "network": "Look at the network between the caller and this server.",
     "server": "Look at this server.",
+}
+_TURN_OF_PLACED = _TURN | {
+    "network": "Look at the called party's side and at the network to it.",
 }
 
 
@@ -101,7 +145,7 @@ def verdict(call: Call, events: Sequence[CallEvent]) -> Verdict:
         tone=tone,
         headline=_headline(call, tone),
         reason=call.reason,
-        turn=_TURN.get(who, ""),
+        turn=(_TURN_OF_PLACED if _placed(call) else _TURN).get(who, ""),
         mend=mend,
         code=call.error_code,
         code_title=code.title if code else "",
@@ -112,6 +156,10 @@ def doing_now(events: Sequence[CallEvent]) -> str:
     """What a live call is at, from its latest fact that tells."""
     for event in reversed(events):
         match event.kind:
+            case "bridged":
+                return "Connected with another party."
+            case "initiated":
+                return "The INVITE is on its way."
             case "verb-started":
                 summary = event.data.get("summary") or event.data.get("verb", "")
                 return f"Now: {summary}"
@@ -125,12 +173,18 @@ def doing_now(events: Sequence[CallEvent]) -> str:
 
 
 def _tone(call: Call, who: str) -> str:
-    if not who or call.cause in ("reject", "reject-busy", "canceled", "max-duration"):
+    if not who or call.cause in _NEUTRAL:
         return "neutral"
     return "good" if who == "nobody" else "bad"
 
 
+def _placed(call: Call) -> bool:
+    return call.direction.startswith("outbound")
+
+
 def _live_headline(call: Call) -> str:
+    if call.status in ("queued", "initiated"):
+        return "The call is being placed"
     return "The call is going on" if call.answered_at else "The call is ringing"
 
 
@@ -142,6 +196,8 @@ def _headline(call: Call, tone: str) -> str:
         return f"Ended with a problem {lasted}" if tone == "bad" else f"Completed {lasted}"
     if call.status == "canceled":
         return "Given up before it was answered"
+    if _placed(call):
+        return _headline_of_placed(call)
     if call.status in ("busy", "no-answer"):
         return f"Rejected with {call.sip_status}" if call.sip_status else "Rejected"
     if call.sip_status >= 500:
@@ -149,3 +205,14 @@ def _headline(call: Call, tone: str) -> str:
     if call.sip_status:
         return f"Refused with {call.sip_status}"
     return "Failed without an answer"
+
+
+def _headline_of_placed(call: Call) -> str:
+    answer = f", answered {call.sip_status}" if call.sip_status >= 300 else ""
+    if call.status == "busy":
+        return f"Busy{answer}"
+    if call.status == "no-answer":
+        return "Not answered"
+    if call.sip_status >= 300:
+        return f"Refused there with {call.sip_status}"
+    return "Failed without an answer" if call.cause != "undialable" else "Not dialled"

@@ -44,7 +44,10 @@
     return Boolean(refreshed && refreshed.contains(selection.anchorNode));
   }
 
-  const paused = () => document.hidden || editing() || selecting();
+  const listening = () =>
+    [...document.querySelectorAll("[data-poll] audio")].some((audio) => !audio.paused);
+
+  const paused = () => document.hidden || editing() || selecting() || listening();
 
   function showState() {
     const state = document.querySelector("[data-live]");

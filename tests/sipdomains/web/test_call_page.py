@@ -173,7 +173,8 @@ def test_page_costs_the_same_for_any_call(
         add_attempt(full)
         add_note(full, 11200)
     for call in (bare, full):
-        with django_assert_num_queries(7):  # session, user, call, events, attempts, notes, children
+        # session, user, call, events, attempts, notes, legs, recordings, transfers, callbacks
+        with django_assert_num_queries(10):
             page_of(desk, call)
 
 

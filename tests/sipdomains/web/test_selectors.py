@@ -101,12 +101,11 @@ def test_filter_finds_exactly(varied, fields, expected):
 
 
 def test_every_cause_is_ordinary_or_an_error():
-    """Ordinary are the endings that neither log a code nor blame the application for failing."""
-    unremarkable = {
-        slug
-        for slug, cause in CAUSES.items()
-        if not cause.level and not slug.startswith("application-error")
-    }
+    """Ordinary are the endings that log no code, unless others have told what failed."""
+    told_by_others = {
+        "application-error", "application-error-503", "undialable", "outgoing-limit",
+    }  # fmt: skip
+    unremarkable = {slug for slug, cause in CAUSES.items() if not cause.level} - told_by_others
     assert set(selectors.ORDINARY_CAUSES) == unremarkable
 
 
@@ -231,9 +230,9 @@ def test_story_is_bounded_and_costs_the_same_for_any_call(
         add_event(call, "ringing", after=number)
         add_attempt(call)
         add_note(call, 11200)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(8):
         story = selectors.call_story(call.sid)
     assert len(story.events) == 3
     assert not story.complete
-    assert (len(story.webhook_requests), len(story.notifications), len(story.children)) == (4, 4, 1)
+    assert (len(story.webhook_requests), len(story.notifications), len(story.legs)) == (4, 4, 2)
     assert selectors.call_story("CA" + "f" * 32) is None

@@ -7,6 +7,7 @@ import pytest
 
 from sipdomains.contracts import CALL_STATUSES, EVENT_KINDS
 from sipdomains.models import Call, CallEvent
+from sipdomains.selectors import ORDINARY_CAUSES
 from sipdomains.web import errorcodes, formatting
 from sipdomains.web import verdict as verdicts
 from sipdomains.web.errorcodes import explain
@@ -137,6 +138,7 @@ def test_verbs_without_a_document_are_no_error():
 
 # --- timeline ---
 
+# fmt: off
 WORDS = [
     ("sip", {"dir": "out", "summary": "180 Ringing", "peer": "p"}, "180 Ringing, sent to p"),
     ("sip", {"dir": "in", "summary": "INVITE", "peer": "p"}, "INVITE, received from p"),
@@ -155,14 +157,40 @@ WORDS = [
     ("media", {"what": "hold", "direction": "recvonly"}, "Put on hold (recvonly)"),
     ("media", {"what": "resume"}, "Taken off hold"),
     ("media", {"what": "lost"}, "lost"),
+    ("initiated", {"target": "sip:b@h"}, "INVITE for sip:b@h"),
+    ("dial", {"what": "started", "call_sid": "CA1", "to": "sip:b@h"}, "Dialling sip:b@h"),
+    ("dial", {"what": "answered", "call_sid": "CA1"}, "Answered by bob"),
+    ("dial", {"what": "screening", "call_sid": "CA1"}, "bob hears a document of its own"),
+    ("dial", {"what": "newer", "call_sid": "CA2"}, "newer: CA2"),
+    ("bridged", {"with": "CA1"}, "Connected with bob"),
+    ("bridged", {}, "Connected with the other party"),
+    ("unbridged", {"with": "CA1", "why": "hangup"}, "Connection with bob ended: one of the two"),
+    ("recording", {"what": "started", "recording_sid": "RE1"}, "Recording"),
+    ("recording", {"what": "ended", "cause": "hangup", "status": "completed", "seconds": 4},
+     "Recording ended by hang-up: 4 s kept"),
+    ("recording", {"what": "ended", "cause": "silence", "status": "absent", "seconds": 0},
+     "Recording ended by silence: nothing kept (absent)"),
+    ("transfer", {"what": "sent", "target": "sip:b@h"}, "REFER sent: the peer shall call sip:b@h"),
+    ("transfer", {"what": "received", "target": "sip:b@h"}, "REFER received: the peer wants sip:"),
+    ("transfer", {"what": "notified", "status": 180}, "NOTIFY: 180 of the transfer's target"),
+    ("transfer", {"what": "ended", "by": "final", "status": 486},
+     "Transfer over with 486 (a final NOTIFY told)"),
+    ("transfer", {"what": "ended", "by": "timeout", "status": 0},
+     "Transfer over (nothing was told in time)"),
     ("interrupt", {"what": "caller-hangup"}, "caller-hangup"),
     ("closed", {"cause": "reject"}, "reject"),
 ]
+# fmt: on
 
 
 @pytest.mark.parametrize(("kind", "data", "words"), WORDS)
 def test_every_kind_of_event_is_told_in_words(kind, data, words):
-    assert describe(kind, data).startswith(words)
+    assert describe(kind, data, names={"CA1": "bob"}).startswith(words)
+
+
+def test_events_of_a_placed_call_are_told_from_its_side():
+    assert describe("ringing", {}, placed=True) == "It rings there."
+    assert describe("answered", {}, placed=True) == "200 received: the call is answered."
 
 
 def test_the_table_above_has_every_kind():
@@ -199,8 +227,8 @@ def test_every_cause_has_a_verdict_that_names_who_and_how(cause):
     found = verdict(ended(cause, answered=not row.sip_status), [])
     assert found.reason == row.text
     assert found.code == row.code
-    # A rejection by the application is its right: nothing is to be mended.
-    blame = "nobody" if cause in ("reject", "reject-busy", "canceled") else row.blame
+    # What the application or a party decided is its right: nothing is to be mended.
+    blame = "nobody" if cause in ORDINARY_CAUSES else row.blame
     assert verdicts.CAUSES[cause][0] == blame
     assert found.turn
     assert (found.tone == "bad") == (blame != "nobody")
@@ -221,6 +249,15 @@ HEADLINES = [
     ("canceled", False, "Given up before it was answered"),
     ("ack-timeout", False, "Failed without an answer"),
 ]
+PLACED = [
+    ("callee-busy", "Busy, answered 486"),
+    ("callee-no-answer", "Not answered"),
+    ("ring-timeout", "Not answered"),
+    ("callee-declined", "Refused there with 603"),
+    ("callee-unreachable", "Failed without an answer"),
+    ("undialable", "Not dialled"),
+    ("dial-cancelled", "Given up before it was answered"),
+]
 
 
 @pytest.mark.parametrize(("cause", "answered", "headline"), HEADLINES)
@@ -228,7 +265,18 @@ def test_headline(cause, answered, headline):
     assert verdict(ended(cause, answered), []).headline == headline
 
 
+@pytest.mark.parametrize(("cause", "headline"), PLACED)
+def test_headline_of_a_placed_call(cause, headline):
+    call = ended(cause, answered=False)
+    call.direction = "outbound-dial"
+    found = verdict(call, [])
+    assert found.headline == headline
+    assert "caller" not in found.turn
+
+
 LIVE = [
+    ([event("bridged")], "Connected with another party."),
+    ([event("initiated", target="sip:b@h")], "The INVITE is on its way."),
     ([], ""),
     ([event("ringing"), event("webhook", url="u")], "Waiting for the application's document."),
     ([event("verb-started", verb="Say", summary="Say hi"), event("media")], "Now: Say hi"),
@@ -406,6 +454,8 @@ def test_milliseconds(value, text):
         ("http://u:p@ss@h/", "http://u:…@h/"),
         ("http://h:80/a@b", "http://h:80/a@b"),
         ("sip:u@h", "sip:u@h"),
+        ("sip:u:p@h", "sip:u:…@h"),
+        ("http://h/?Digits=1234&a=b", "http://h/?Digits=…&a=b"),
     ],
 )
 def test_passwords_in_urls_are_masked(text, shown):

@@ -31,31 +31,38 @@ MODULES = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
 
 
 class Baresip:
-    """One call, dialled at once; it ends when the server hangs up."""
+    """A phone that speaks a tone. It dials at once, or with ``dial`` empty answers by itself."""
 
-    def __init__(self, server: Server, folder: Path, *, transport: str, codec: str) -> None:
+    def __init__(self, server: Server, folder: Path, *, transport: str, codec: str,
+                 user: str = USER, dial: str = f"sip:100@{DOMAIN}", frequency: float = 440.0,
+                 register: bool = False) -> None:  # fmt: skip
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         modules = next(name for name in MODULES if Path(name).is_dir())
         (folder / "config").write_text(
             CONFIG.format(port=free_port(), folder=folder, modules=modules)
         )
         (folder / "accounts").write_text(
-            f"<sip:{USER}@{DOMAIN};transport={transport}>;auth_user={USER};auth_pass={PASSWORD};"
-            f'regint=0;audio_codecs={codec};outbound="sip:127.0.0.1:{server.sip_port};'
+            f"<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={PASSWORD};"
+            f"regint={3600 if register else 0};answermode={'manual' if dial else 'auto'};"
+            f'audio_codecs={codec};outbound="sip:127.0.0.1:{server.sip_port};'
             f'transport={transport}"\n'
         )
         (folder / "contacts").write_text("")
-        (folder / "spoken.wav").write_bytes(tone(440.0, 20, 8000))
+        (folder / "spoken.wav").write_bytes(tone(frequency, 30, 8000))
         self._output = folder / "baresip.log"
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                ["baresip", "-f", str(folder), "-s", "-e", f"/dial sip:100@{DOMAIN}"],
+                ["baresip", "-f", str(folder), "-s", *(["-e", f"/dial {dial}"] if dial else [])],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     @property
     def output(self) -> str:
         return self._output.read_text("utf-8", "replace")
+
+    def wait_until(self, what: str, seconds: float = 15.0) -> None:
+        wait_for(f"baresip: {what}", lambda: what in self.output, seconds)
 
     def wait_until_over(self, seconds: float = 25.0) -> None:
         wait_for("end of baresip's call", lambda: "session closed" in self.output, seconds)

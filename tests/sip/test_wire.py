@@ -290,6 +290,10 @@ def test_each_request_in_the_dialog_is_delivered_once(seed, faults):
 # ---- hostile input -------------------------------------------------------------------------
 
 
+SUBSCRIBED = [("Event", "refer;id=1"), ("Subscription-State", "active;expires=60")]
+EXTENDED = [("Require", "100rel, timer"), ("Session-Expires", "90;refresher=uas"), ("Min-SE", "90")]
+
+
 def engine_in_a_call() -> tuple[SipEngine, list[bytes]]:
     """An engine with an incoming call that is up, one that rings and an outgoing one."""
     engine = SipEngine(CONFIG, SeededIds(3))
@@ -313,8 +317,15 @@ def engine_in_a_call() -> tuple[SipEngine, list[bytes]]:
         request("UPDATE", to=to, cseq=4, branch="z9hG4bK4", body=SDP),
         request("INFO", to=to, cseq=5, branch="z9hG4bK5"),
         request("OPTIONS", branch="z9hG4bK6", call_id="o"),
+        request("REFER", to=to, cseq=6, branch="z9hG4bK7", extra=[("Refer-To", "<sip:c@h>")]),
+        request("NOTIFY", to=to, cseq=7, branch="z9hG4bK8", extra=SUBSCRIBED, body=b"SIP/2.0 200"),
+        request("INVITE", branch="z9hG4bK9", call_id="r", extra=EXTENDED, body=SDP),
+        request("PRACK", to=to, cseq=8, branch="z9hG4bK10", extra=[("RAck", "1 1 INVITE")]),
         request("REGISTER", branch="old", call_id="p"),
         *(response(invite, status, body=SDP) for status in (100, 180, 200, 407, 486)),
+        response(invite, 183, extra=[("Require", "100rel"), ("RSeq", "1")]),
+        response(invite, 200, extra=[("Session-Expires", "90;refresher=uac")], body=SDP),
+        response(invite, 422, extra=[("Min-SE", "9000")]),
     ]
     return engine, good
 
@@ -346,14 +357,18 @@ def react(engine: SipEngine, now: float) -> None:
                 engine.answer_offer(usage, SDP, now)
             case Acknowledged(usage=usage):
                 engine.request(usage, "INFO", now)
+                engine.refer(usage, "sip:c@h", now)
                 engine.bye(usage, now)
             case OutgoingAnswered(usage=usage):
                 engine.acknowledge(usage, now)
                 engine.bye(usage, now)
             case OutgoingFailed(usage=usage, status=407):
                 engine.retry_invite(usage, [("Proxy-Authorization", "Digest a")], now)
-            case InDialogRequest(transaction=transaction):
+            case InDialogRequest(usage=usage, transaction=transaction, request=asked):
                 engine.respond(transaction, 200, now)
+                if asked.method == "REFER":
+                    number = asked.cseq.number
+                    engine.notify(usage, b"SIP/2.0 100", now, state="active", event_id=number)
 
 
 @settings(max_examples=400, deadline=None)
@@ -372,6 +387,6 @@ def test_mutated_messages_never_raise_and_leave_nothing_for_ever(picks):
             data = data[:at] + piece + data[at + length :]
         engine.receive(data, flow, 1.0)
         react(engine, 1.0)
-    while (when := engine.next_deadline()) is not None and when < 60.0:
+    while (when := engine.next_deadline()) is not None and when < 500.0:
         engine.handle_deadline(when)
     engine.take_outgoing()

@@ -261,8 +261,8 @@ def _close_orphan(recording: Recording, now: datetime) -> bool:
         )  # fmt: skip
     except (OSError, ValueError) as error:
         log.error("recording %s cannot be recovered: %s", recording.sid, error)
-        if not overdue:
-            return False
+        if isinstance(error, OSError) and not overdue:
+            return False  # the storage may come back; a damaged file does not heal
         settled = finish(
             recording.sid, path, ended_by=ended_by, seconds=0.0, failed=True, heard=False,
             now=last_seen, reason=f"Its sound could not be recovered: {error}",

@@ -2,7 +2,15 @@
 
 from django.contrib import admin
 
-from sipdomains.admin import accounts, domains, lists, log, recordings  # noqa: F401 - registration
+from sipdomains.admin import (  # noqa: F401 - registration
+    accounts,
+    domains,
+    lists,
+    log,
+    recordings,
+    registrations,
+    trunks,
+)
 
 admin.site.site_header = "sipdomains"
 admin.site.site_title = "sipdomains"

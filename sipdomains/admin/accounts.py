@@ -22,6 +22,14 @@ class AccountAdmin(ConfigurationAdmin):
     fieldsets = (
         (None, {"fields": ("friendly_name", "status", "parent")}),
         ("Calls", {"fields": ("max_concurrent_calls", "verify_tls")}),
+        (
+            "Outgoing calls",
+            {
+                "description": "A guard against toll fraud. Numbers go out by trunks, by rules "
+                "that allow them. Registered phones of the account's own do not count.",
+                "fields": ("max_outgoing_calls", "max_outgoing_per_minute"),
+            },
+        ),
         ("Identity", {"fields": ("sid", "token_note", "created_at", "updated_at")}),
     )
 

@@ -97,6 +97,7 @@ class SipDomainAdmin(ConfigurationAdmin):
                 "fields": ("secure", "drop_unlisted", "match_from_user", "sip_registration"),
             },
         ),
+        ("Keys", {"fields": ("inband_dtmf", "type_ahead")}),
         ("Limits", {"fields": ("max_call_seconds", "max_concurrent_calls")}),
     )
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from uuid import UUID, uuid5
 
+from sipdomains.contracts import WebhookAttempt
+from twimlrunner.webhooks.policy import Verdict
 from twimlrunner.webhooks.request import CallFacts, Parameters, standard_parameters
 
 STATUS_CALLBACK = "status-callback"
@@ -48,6 +50,39 @@ class CallRecording:
     sid: str
     url: str
     seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackMessage:
+    """A promised callback that somebody has taken on to deliver, until ``claimed_until``.
+
+    ``deliveries`` counts this one too, ``attempts`` the HTTP attempts that were recorded before.
+    Times are epoch seconds.
+    """
+
+    id: str
+    stream: str
+    purpose: str
+    call_sid: str
+    account_sid: str
+    created_at: float
+    claimed_until: float
+    method: str
+    url: str
+    parameters: Parameters
+    deliveries: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackOutcome:
+    """One delivery has ended. ``code`` and ``error`` say why it failed."""
+
+    message: CallbackMessage
+    verdict: Verdict
+    attempts: tuple[WebhookAttempt, ...] = ()
+    code: int = 0
+    error: str = ""
 
 
 def message_id(stream: str, position: int) -> str:

@@ -1,5 +1,6 @@
-"""One logical request for a document: retries, redirects, cookies, authentication, attempts.
+"""One logical request, for a document or of a callback, through all that may happen on its way.
 
+Retries, redirects, cookies, authentication, attempts.
 Sources: webhooks.md sections 1, 2, 5 and 6. Holds no state of calls: what a call's HTTP session
 knows travels in ``FetchDocument.session`` and ``FetchReply.session``:
 ``{"cookies": [...], "auth": {origin: challenge}}`` (cookies.py, httpauth.py).
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -21,9 +23,10 @@ from sipdomains.contracts import FetchDocument, FetchReply, WebhookAttempt
 from twimlrunner.twiml.redact import without_passwords
 from twimlrunner.webhooks import cookies, httpauth, policy
 from twimlrunner.webhooks.cache import DocumentCache, Key
+from twimlrunner.webhooks.callbacks import CallbackMessage, CallbackOutcome
 from twimlrunner.webhooks.config import WebhookConfig
 from twimlrunner.webhooks.connection import HttpFailure
-from twimlrunner.webhooks.policy import GiveUp, Overrides
+from twimlrunner.webhooks.policy import GiveUp, Verdict
 from twimlrunner.webhooks.request import HttpRequest, build
 from twimlrunner.webhooks.transport import Timings, make_client
 from twimlrunner.webhooks.url import (
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 
 Record = Callable[[WebhookAttempt], None]
 
+DOCUMENT = "document"  # purpose of an attempt
 MAX_AUTH_ROUNDS = 2  # a challenge, and a fresh nonce for a stale one
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie"})
 # What callers type or say may be a card number or a PIN.
@@ -46,9 +50,9 @@ _TOLD_PARAMETERS = frozenset({"Digits", "SpeechResult", "UnstableSpeechResult"})
 
 
 class WebhookClient:
-    """Fetches documents over one pooled httpx client. Use on one event loop.
+    """Fetches documents and delivers callbacks over one pooled httpx client. Use on one event loop.
 
-    ``record`` is called once per HTTP attempt as it ends; it must not block.
+    ``record`` is called once per HTTP attempt for a document as it ends; it must not block.
     """
 
     def __init__(self, config: WebhookConfig, record: Record) -> None:
@@ -64,55 +68,86 @@ class WebhookClient:
 
         ``token`` is the account's auth token. Cancelling aborts and still records the attempt.
         """
-        return await self._run(request, token, _Kind(DOCUMENT, self.record))
+        return await self._run(_Fetch(self, request, token, self.record))
 
-    async def deliver(self, message: CallbackMessage, token: str, verify_tls: bool) -> FetchReply:
-        """Send a callback"""
-        request = None
+    async def deliver(
+        self, message: CallbackMessage, token: str, *, verify_tls: bool = True
+    ) -> CallbackOutcome:
+        """Send a promised callback; its attempts are in the outcome. The overrides of the URL's
+        fragment hold as for a document; there are no cookies and there is no cache.
 
-    async def _run(self, request: FetchDocument, token: str, kind: _Kind) -> FetchReply:
-        url, fragment = split_fragment(request.url)
-        overrides = policy.parse_overrides(fragment, self.config.defaults)
-        run = _Fetch(self, request, url, token, overrides, kind)
+        Never raises for a failed request. Cancelling aborts.
+        """
+        request = FetchDocument(
+            request_id=message.id,
+            node="",
+            call_sid=message.call_sid,
+            account_sid=message.account_sid,
+            url=message.url,
+            method=message.method,
+            parameters=message.parameters,
+            deadline=math.inf,
+            verify_tls=verify_tls,
+        )
+        attempts: list[WebhookAttempt] = []
+        course = _Fetch(
+            self, request, token, attempts.append,
+            purpose=message.purpose, attempts=message.attempts,
+        )  # fmt: skip
+        reply = await self._run(course)
+        status = attempts[-1].status if attempts else 0
+        verdict = policy.judge_delivery(status, reply.error_code)
+        if verdict is Verdict.DELIVERED:
+            return CallbackOutcome(message, verdict, tuple(attempts))
+        code = policy.CALLBACK_ANSWERED_ERROR if status >= 400 else reply.error_code
+        return CallbackOutcome(message, verdict, tuple(attempts), code, reply.error_message)
+
+    async def _run(self, course: _Fetch) -> FetchReply:
+        request, overrides = course.request, course.overrides
         for problem in overrides.problems:
             if problem.code:
-                return run.failed(problem.code, problem.message)
-            log.warning("call %s: %s: %s", request.call_sid, mask(url), problem.message)
+                return course.failed(problem.code, problem.message)
+            log.warning("call %s: %s: %s", request.call_sid, mask(request.url), problem.message)
         seconds = min(overrides.total_timeout, request.deadline - time.time())
         if seconds <= 0:
-            return run.failed(policy.FETCH_FAILED, "the request expired in the queue")
+            return course.failed(policy.FETCH_FAILED, "the request expired in the queue")
         try:
-            async with asyncio.timeout(seconds) as run.limit:
-                return await run.follow()
+            async with asyncio.timeout(seconds) as course.limit:
+                return await course.follow()
         except TimeoutError:
             failure = policy.timed_out(overrides)
-            return run.failed(failure.code, f"{failure.words}: {seconds:g} s")
+            return course.failed(failure.code, f"{failure.words}: {seconds:g} s")
 
     async def aclose(self) -> None:
         await self.http.aclose()
 
 
 class _Fetch:
-    """The course of one logical request."""
+    """The course of one logical request. ``attempts`` of it were recorded before; what is no
+    document has neither cookies nor a cache."""
 
     def __init__(
         self,
         client: WebhookClient,
         request: FetchDocument,
-        url: str,
         token: str,
-        overrides: Overrides,
+        record: Record,
+        *,
+        purpose: str = DOCUMENT,
+        attempts: int = 0,
     ) -> None:
         self._client = client
-        self._request = request
+        self.request = request
         self._token = token
-        self._overrides = overrides
-        self._url = url
+        self._tell = record
+        self._purpose = purpose
+        self._url, fragment = split_fragment(request.url)
+        self.overrides = policy.parse_overrides(fragment, client.config.defaults)
         self._method = "GET" if request.method.upper() == "GET" else "POST"
         self._parameters = request.parameters
         self._cookies: list[cookies.Cookie] = list(request.session.get("cookies", ()))
         self._auth: dict[str, httpauth.Challenge] = dict(request.session.get("auth", {}))
-        self._attempts = 0
+        self._attempts = attempts
         self._status = 0
         self.limit: asyncio.Timeout | None = None
 
@@ -144,11 +179,11 @@ class _Fetch:
                     except InvalidUrl as error:
                         return self.failed(policy.URL_INVALID, f"redirected to: {error}")
                     continue
-                verdict = policy.decide(tries, status, time.monotonic() - began, self._overrides)
+                verdict = policy.decide(tries, status, time.monotonic() - began, self.overrides)
                 detail = ""
             else:
                 verdict = policy.decide(
-                    tries, outcome.failure, time.monotonic() - began, self._overrides
+                    tries, outcome.failure, time.monotonic() - began, self.overrides
                 )
                 detail = str(outcome)
             if isinstance(verdict, GiveUp):
@@ -182,7 +217,7 @@ class _Fetch:
             url,
             self._parameters,
             token=self._token,
-            idempotency_token=self._request.request_id,
+            idempotency_token=self.request.request_id,
         )
         self._add_session_headers(request)
         key = self._cache_key(request)
@@ -198,17 +233,18 @@ class _Fetch:
             outcome = await self._send(request, attempt.timings)
         except HttpFailure as failure:
             outcome = failure
-            self._record(request, url, attempt, failure.failure.code, str(failure))
+            code, words = failure.failure.code, str(failure)
+            self._record(request, url, attempt, code, words, status=failure.status)
         except asyncio.CancelledError:
             if self.limit is not None and self.limit.expired():
-                late = policy.timed_out(self._overrides)
+                late = policy.timed_out(self.overrides)
                 self._record(request, url, attempt, late.code, late.words)
             else:
                 self._record(request, url, attempt, 0, "aborted: the call no longer needs it")
             raise
         else:
             self._status = outcome.status_code
-            if "set-cookie" in outcome.headers:
+            if "set-cookie" in outcome.headers and self._purpose == DOCUMENT:
                 self._cookies = cookies.store(
                     self._cookies, outcome.headers.get_list("set-cookie"), url, time.time()
                 )
@@ -223,12 +259,15 @@ class _Fetch:
         return outcome
 
     def _cache_key(self, request: HttpRequest) -> Key | None:
-        """None for what is not to be cached: POST, and answers to a call's own session."""
-        if request.method != "GET" or any(
-            name in ("Cookie", "Authorization") for name, _ in request.headers
+        """None for what is not to be cached: POST, callbacks, and answers to a call's own
+        session."""
+        if (
+            request.method != "GET"
+            or self._purpose != DOCUMENT
+            or any(name in ("Cookie", "Authorization") for name, _ in request.headers)
         ):
             return None
-        return self._request.account_sid, request.url.sent
+        return self.request.account_sid, request.url.sent
 
     def _add_session_headers(self, request: HttpRequest) -> None:
         url = request.url
@@ -250,7 +289,7 @@ class _Fetch:
             request.headers.append(("Authorization", value))
 
     async def _send(self, request: HttpRequest, timings: Timings) -> httpx.Response:
-        overrides = self._overrides
+        overrides = self.overrides
         message = httpx.Request(
             request.method,
             _origin(request.url.scheme, request.url.host, request.url.port),
@@ -262,7 +301,7 @@ class _Fetch:
                     "connect": overrides.connect_timeout,
                     "read": overrides.read_timeout,
                 },
-                "verify": self._request.verify_tls,
+                "verify": self.request.verify_tls,
                 "sni": overrides.sni,
                 "timings": timings,
             },
@@ -277,23 +316,25 @@ class _Fetch:
         code: int,
         message: str,
         response: httpx.Response | None = None,
+        *,
+        status: int = 0,
     ) -> None:
-        document = self._request
+        document = self.request
         stored = self._client.config.stored_body
-        self._client.record(
+        self._tell(
             WebhookAttempt(
                 request_id=document.request_id,
                 attempt=attempt.number,
                 call_sid=document.call_sid,
                 account_sid=document.account_sid,
-                purpose="document",
+                purpose=self._purpose,
                 at=attempt.at,
                 method=request.method,
                 # A GET's parameters are in their own field; a redirect may repeat them here.
                 url=without_passwords(url.sent),
                 parameters=_without_told(self._parameters),
                 request_headers=_without_secrets(request.headers),
-                status=response.status_code if response is not None else 0,
+                status=response.status_code if response is not None else status,
                 response_headers=_without_secrets(
                     [
                         (_text(name), without_passwords(_text(value)))
@@ -314,8 +355,8 @@ class _Fetch:
 
     def _succeeded(self, response: httpx.Response) -> FetchReply:
         return FetchReply(
-            request_id=self._request.request_id,
-            node=self._request.node,
+            request_id=self.request.request_id,
+            node=self.request.node,
             body=response.content.decode("latin-1"),
             content_type=response.headers.get("content-type", ""),
             final_url=self._url,
@@ -326,8 +367,8 @@ class _Fetch:
 
     def failed(self, code: int, message: str) -> FetchReply:
         return FetchReply(
-            request_id=self._request.request_id,
-            node=self._request.node,
+            request_id=self.request.request_id,
+            node=self.request.node,
             final_url=self._url,
             status=self._status,
             attempts=self._attempts,

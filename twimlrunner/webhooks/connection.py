@@ -23,11 +23,13 @@ QUICKACK: int = getattr(socket, "TCP_QUICKACK", 0)  # Linux
 
 
 class HttpFailure(Exception):
-    """An exchange failed: how (``failure``), and in words with what was met."""
+    """An exchange failed: how (``failure``), and in words with what was met. ``status`` is that of
+    the answer, if it got so far."""
 
     def __init__(self, failure: Failure, message: str = "") -> None:
         super().__init__(f"{failure.words}: {message}" if message else failure.words)
         self.failure = failure
+        self.status = 0
 
 
 @dataclass(slots=True)
@@ -157,6 +159,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, failure: HttpFailure) -> None:
         self.reusable = False
         if self._answer is not None and not self._answer.done():
+            failure.status = self._response.status
             self._answer.set_exception(failure)
 
     def _head_timed_out(self) -> None:

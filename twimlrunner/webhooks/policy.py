@@ -212,3 +212,48 @@ def redirect(
     if followed >= limit:
         return GiveUp(TOO_MANY_REDIRECTS, f"more than {limit} redirects")
     return Follow(keep=_REDIRECTS[status])
+
+
+# --- promised deliveries (status callbacks) ------------------------------------------------------
+
+# errors.md section 4: the callback could not be sent at all, was given up, was answered 4xx or 5xx.
+CALLBACK_INTERNAL = 15000
+CALLBACK_EXPIRED = 15002
+CALLBACK_ANSWERED_ERROR = 15003
+
+RETRY_PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0)
+MAX_AGE = 7200.0
+MIN_DELIVERIES = 4  # also of what has waited for long because this server was down
+
+
+class Verdict(Enum):
+    """What became of one delivery of a promised callback."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    AGAIN = "again"
+
+
+_HOPELESS = frozenset({URL_INVALID, RETRY_POLICY_INVALID, EGRESS_DENIED})
+
+
+def judge_delivery(status: int, code: int) -> Verdict:
+    """``status`` is the HTTP status of the last attempt, 0 without one; ``code`` the error.
+
+    The status is all that counts: whatever the body is, the application has taken a callback that
+    it answered with 2xx. 3xx (that led nowhere) and 4xx do not get better by asking again.
+    """
+    if not code or 200 <= status < 300:
+        return Verdict.DELIVERED
+    if 300 <= status < 500 or code in _HOPELESS:
+        return Verdict.REFUSED
+    return Verdict.AGAIN
+
+
+def retry_pause(deliveries: int, age: float) -> float | None:
+    """Seconds until the next delivery, after the ``deliveries``-th (from 1) failed when the
+    message was ``age`` seconds old; None: give it up."""
+    pause = RETRY_PAUSES[min(deliveries, len(RETRY_PAUSES)) - 1]
+    if deliveries >= MIN_DELIVERIES and age + pause > MAX_AGE:
+        return None
+    return pause

@@ -35,6 +35,7 @@ from sipserver.sip.events import (
     OutgoingAnswered,
     OutgoingFailed,
     OutgoingProgress,
+    OutgoingTrying,
     RequestFinal,
     RequestRefused,
     SessionOffer,
@@ -150,7 +151,7 @@ class CallManager:
                 self._in_dialog(session, event)
             case Notified() if session.on_notified is not None:
                 session.on_notified(event)
-            case OutgoingProgress() | OutgoingAnswered() | OutgoingFailed():
+            case OutgoingTrying() | OutgoingProgress() | OutgoingAnswered() | OutgoingFailed():
                 if isinstance(session, OutboundSession):
                     session.on_outgoing(event)
             case Ended() if event.usage == session.usage:

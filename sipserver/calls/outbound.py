@@ -10,13 +10,19 @@ from sipdomains.policy import DomainPolicy
 from sipserver.calls.environment import Environment
 from sipserver.calls.session import CallSession
 from sipserver.calls.termination import Termination
-from sipserver.sip.events import Flow, OutgoingAnswered, OutgoingFailed, OutgoingProgress
+from sipserver.sip.events import (
+    Flow,
+    OutgoingAnswered,
+    OutgoingFailed,
+    OutgoingProgress,
+    OutgoingTrying,
+)
 from sipserver.sip.message import Response
 from twimlrunner.engine.interrupts import Redirected, Released
 from twimlrunner.engine.ports import CallbackTarget, DocumentRequest
 from twimlrunner.webhooks.request import CallFacts
 
-OutgoingEvent = OutgoingProgress | OutgoingAnswered | OutgoingFailed
+OutgoingEvent = OutgoingTrying | OutgoingProgress | OutgoingAnswered | OutgoingFailed
 # Until the INVITE is sent nothing is known of the way it takes.
 _NOWHERE = Flow("udp", ("", 0), ("", 0))
 

@@ -19,7 +19,13 @@ from sipserver.sip import auth, redirect
 from sipserver.sip.body import session_description
 from sipserver.sip.build import reason_phrase
 from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
-from sipserver.sip.events import Flow, OutgoingAnswered, OutgoingFailed, OutgoingProgress
+from sipserver.sip.events import (
+    Flow,
+    OutgoingAnswered,
+    OutgoingFailed,
+    OutgoingProgress,
+    OutgoingTrying,
+)
 from sipserver.sip.message import Response
 from sipserver.sip.uri import SipUri, parse_sip_uri
 
@@ -232,9 +238,10 @@ class Placing:
                 return Failed(0, "no response in time")
             patience = None
             match event:
+                case OutgoingTrying():
+                    pass  # it is there: its timeout is no longer ours
                 case OutgoingProgress():
-                    if event.response.status > 100:
-                        await self._progress(event.response)
+                    await self._progress(event.response)
                 case OutgoingAnswered():
                     return await self._answered(event)
                 case OutgoingFailed():

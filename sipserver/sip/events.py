@@ -127,6 +127,13 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class OutgoingTrying:
+    """100 to our INVITE: somebody is there."""
+
+    usage: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingProgress:
     """A provisional response (> 100) to our INVITE."""
 
@@ -221,6 +228,7 @@ SipEvent = (
     | InDialogRequest
     | IncomingRequest
     | RequestRefused
+    | OutgoingTrying
     | OutgoingProgress
     | OutgoingAnswered
     | OutgoingFailed

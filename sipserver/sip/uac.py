@@ -11,7 +11,13 @@ from sipserver.sip.body import SDP
 from sipserver.sip.core import Core, HeaderList
 from sipserver.sip.dialog import Dialog
 from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
-from sipserver.sip.events import Flow, OutgoingAnswered, OutgoingFailed, OutgoingProgress
+from sipserver.sip.events import (
+    Flow,
+    OutgoingAnswered,
+    OutgoingFailed,
+    OutgoingProgress,
+    OutgoingTrying,
+)
 from sipserver.sip.headers import Headers
 from sipserver.sip.invite_usage import InviteUsage, Phase
 from sipserver.sip.message import Request, Response
@@ -211,6 +217,7 @@ class ClientSide:
         if usage.cancelled:
             self._send_cancel(usage, now)  # it had to wait for a provisional response (9.1)
         if response.status == 100:
+            core.output.events.append(OutgoingTrying(usage.number))
             return
         tag = response.to.tag
         if tag is not None and tag not in usage.dialogs and response.contact is not None:

@@ -11,6 +11,7 @@ from sipserver.sip.events import (
     OutgoingAnswered,
     OutgoingFailed,
     OutgoingProgress,
+    OutgoingTrying,
     RequestFinal,
 )
 from sipserver.sip.invite_usage import UsageEnded
@@ -114,7 +115,7 @@ def test_a_call_from_ringing_to_bye():
     caller = Caller()
     usage = caller.call()
     assert caller.reply(100, tag=None, contact=None) == []
-    assert caller.told() == []
+    assert caller.told() == [OutgoingTrying(usage)]
     caller.reply(180)
     assert [type(each) for each in caller.told()] == [OutgoingProgress]
     assert caller.reply(200, body=SDP) == []

@@ -2,13 +2,18 @@
 
 import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.core.files.storage import default_storage
 from django.utils import timezone
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+
+from sipdomains.services import recording_files
+from tests.sipdomains.sounds import start_recording, write_tone
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -162,4 +167,51 @@ def test_a_live_call_becomes_final_under_the_readers_eyes(
     wait(browser, lambda _: not browser.find_elements(By.CSS_SELECTOR, "[data-poll]"))
     assert "Completed after 5 s" in browser.find_element(By.CSS_SELECTOR, ".verdict").text
     assert browser.find_element(By.CSS_SELECTOR, "#m-1 pre").is_displayed()
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("width", "height"), [(1366, 900), (390, 844)])
+def test_a_recording_is_heard_and_saved(
+    browser, live_server, operator, settings, tmp_path, make_call, domain, width, height
+):
+    settings.MEDIA_ROOT = tmp_path / "storage"
+    call = make_call(domain=domain)
+    row = start_recording(
+        domain.account, call, spool=tmp_path, status="completed", duration=3, ended_at=call.ended_at
+    )
+    row.file.name = recording_files.wav_name(row)
+    row.size = recording_files.store(str(write_tone(Path(row.spool_path), 3.0)), row.file.name)
+    row.save()
+    size(browser, width, height)
+    log_in(browser, live_server.url)
+    for place in (f"/calls/{call.sid}/", "/recordings/"):
+        browser.get(live_server.url + place)
+        audio = browser.find_element(By.TAG_NAME, "audio")
+        browser.execute_script("arguments[0].focus()", audio)
+        press(browser, Keys.SPACE)
+        wait(browser, lambda _, a=audio: a.get_property("currentTime") > 0.2)
+        assert audio.get_property("duration") == pytest.approx(3.0, abs=0.01)
+        # Seeking takes a range request that begins in the middle.
+        browser.execute_script("arguments[0].currentTime = 2.5", audio)
+        wait(browser, lambda _, a=audio: a.get_property("ended"))
+        assert audio.get_property("error") is None
+        assert not browser.execute_script(
+            "return document.documentElement.scrollWidth > window.innerWidth"
+        )
+    browser.get(f"{live_server.url}/calls/{call.sid}/")
+    heard = browser.execute_async_script(
+        """
+        const done = arguments[arguments.length - 1];
+        const [wav, mp3] = [...document.querySelectorAll(".files a")];
+        const length = async (link) => {
+          const answer = await fetch(link.href);
+          const context = new OfflineAudioContext(1, 8000, 8000);
+          return (await context.decodeAudioData(await answer.arrayBuffer())).duration;
+        };
+        Promise.all([length(wav), length(mp3)]).then(done, (error) => done(String(error)));
+        """
+    )
+    assert heard == pytest.approx([3.0, 3.0], abs=0.1)
+    assert default_storage.exists(row.file.name.replace(".wav", ".mp3"))
     assert browser.get_log("browser") == []

@@ -43,6 +43,10 @@ class Directory(Protocol):
         """Unexpired contacts of a registered user, best q first; never from a cache older than a
         moment. Raises DirectoryUnavailable."""
 
+    async def client_domains(self, account_sid: str, username: str) -> tuple[str, ...]:
+        """Names of the account's domains at which a user of that name is registered just now, in
+        order. Raises DirectoryUnavailable."""
+
     async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
         """Enabled trunks of the account. Raises DirectoryUnavailable."""
 
@@ -61,6 +65,26 @@ class Registrations(Protocol):
 
     def connection_lost(self, connection: int) -> None:
         """Phones behind this connection are reached no longer; never fails, never blocks."""
+
+
+# --- registrations --------------------------------------------------------------------------
+
+
+class RegistrarStore(Protocol):
+    """Bindings of addresses of record (``sipserver.adapters.registrations``)."""
+
+    async def rebind(
+        self,
+        domain_sid: str,
+        username: str,
+        decide: Callable[[Sequence[Binding]], RegisterOutcome],
+    ) -> RegisterOutcome:
+        """Show ``decide`` all bindings, expired ones too, and make the changes that it wants, in one
+        transaction; returns its outcome. It may run in another thread, and again when two requests
+        meet. Raises DirectoryUnavailable."""
+
+    async def forget_connection(self, connection: int) -> None:
+        """Remove the bindings made over a connection of this node. Raises DirectoryUnavailable."""
 
 
 # --- the record -----------------------------------------------------------------------------
@@ -304,6 +328,13 @@ class SipPort(Protocol):
 
     def local_host(self, flow: Flow) -> str:
         """The address that this peer should send media to."""
+
+    async def resolve(
+        self, uri: SipUri, *, secure: bool = False, trusted: bool = False
+    ) -> Sequence[tuple[str, str, int]] | str:
+        """Where a request for ``uri`` may be sent, best first, as (transport, address, port) by
+        RFC 3263; else in words why nowhere. ``trusted`` lifts the outbound network policy: an
+        operator has named that host."""
 
 
 class Clock(Protocol):

@@ -79,9 +79,9 @@ class RegistrarStore(Protocol):
         username: str,
         decide: Callable[[Sequence[Binding]], RegisterOutcome],
     ) -> RegisterOutcome:
-        """Show ``decide`` all bindings, expired ones too, and make the changes that it wants, in one
-        transaction; returns its outcome. It may run in another thread, and again when two requests
-        meet. Raises DirectoryUnavailable."""
+        """Show ``decide`` all bindings, expired ones too, and make the changes that it wants, all in
+        one transaction; returns its outcome. It may run in another thread. Raises
+        DirectoryUnavailable."""
 
     async def forget_connection(self, connection: int) -> None:
         """Remove the bindings made over a connection of this node. Raises DirectoryUnavailable."""
@@ -322,19 +322,15 @@ class SipPort(Protocol):
     def settle(self, event: RequestFinal) -> None:
         """Hand the final response of a request of ours to whoever waits for it."""
 
-    async def resolve(self, uri: SipUri, *, secure: bool = False) -> Sequence[tuple[str, str, int]]:
-        """(transport, address, port) to try, in order (RFC 3263). Raises OSError: nothing found,
-        or nothing that may be called."""
+    async def resolve(
+        self, uri: SipUri, *, secure: bool = False, trusted: bool = False
+    ) -> Sequence[tuple[str, str, int]]:
+        """(transport, address, port) to try, in order (RFC 3263). ``trusted``: an operator has
+        named the host, so the outbound network policy does not hold. Raises OSError: nothing
+        found, or nothing that may be called."""
 
     def local_host(self, flow: Flow) -> str:
         """The address that this peer should send media to."""
-
-    async def resolve(
-        self, uri: SipUri, *, secure: bool = False, trusted: bool = False
-    ) -> Sequence[tuple[str, str, int]] | str:
-        """Where a request for ``uri`` may be sent, best first, as (transport, address, port) by
-        RFC 3263; else in words why nowhere. ``trusted`` lifts the outbound network policy: an
-        operator has named that host."""
 
 
 class Clock(Protocol):

@@ -10,6 +10,7 @@ import soundfile
 from django.core.files.storage import InMemoryStorage, default_storage
 from django.db import DatabaseError
 
+from sipdomains import checks
 from sipdomains.models import (
     Call,
     Notification,
@@ -360,3 +361,29 @@ def test_spool_is_cleaned_of_what_is_over(recording, alice, call, spool):
     assert not left.exists()
     assert foreign.exists()
     assert Path(recording.spool_path).exists()  # in progress
+
+
+# --- configuration ---
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://127.0.0.1:8000", None),
+        ("https://calls.example", None),
+        ("https://[2001:db8::1]:8443/base", None),
+        ("calls.example", "E052"),
+        ("ftp://calls.example", "E052"),
+        ("https://calls.example/?a=b", "E052"),
+        ("https://me@calls.example", "E052"),
+        ("https://calls.example:port", "E052"),
+        ("http://0.0.0.0:8000", "W053"),
+        ("http://[::]:8000", "W053"),
+        ("https://elsewhere.example", "W054"),
+    ],
+)
+def test_public_url_is_checked(settings, url, code):
+    settings.PUBLIC_URL = url
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "calls.example", "[2001:db8::1]"]
+    found = [message.id for message in checks.check_public_url()]
+    assert found == ([f"sipdomains.{code}"] if code else [])

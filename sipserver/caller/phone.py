@@ -15,7 +15,7 @@ from sipserver.net.endpoint import AddressBook, SipEndpoint
 from sipserver.sdp.negotiate import Answer, Capabilities, LocalMedia, accept_answer, make_offer
 from sipserver.sip import auth
 from sipserver.sip.engine import EngineConfig, SipEngine
-from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
+from sipserver.sip.errors import LocalProtocolError
 from sipserver.sip.events import (
     Ended,
     Flow,
@@ -164,7 +164,7 @@ class Phone:
     async def _until_answered(
         self, plan: CallPlan, target: SipUri, offer: bytes, audio: Audio, report: CallReport
     ) -> bool:
-        challenges = 0
+        challenges: list[int] = []  # statuses that have been answered
         canceling = asyncio.get_running_loop().call_later(
             plan.ring_seconds if plan.cancel_after is None else plan.cancel_after, self._cancel
         )
@@ -181,8 +181,8 @@ class Phone:
                         report.status, report.reason = status, reason
                         if failed is not None:
                             self._note(report, failed)
-                        if challenges < MAX_CHALLENGES and self._authenticate(plan, target, failed):
-                            challenges += 1
+                        if self._authenticate(plan, target, failed, challenges):
+                            challenges.append(status)
                             continue
                         report.ended_by = _how_it_failed(status, failed)
                         return False
@@ -209,28 +209,26 @@ class Phone:
         audio.connect(answer.remote, answer.codec, answer.payload_type, answer.dtmf_payload)
         return True
 
-    def _authenticate(self, plan: CallPlan, target: SipUri, response: Response | None) -> bool:
-        if response is None or response.status not in (401, 407) or not plan.username:
+    def _authenticate(
+        self, plan: CallPlan, target: SipUri, response: Response | None, challenges: list[int]
+    ) -> bool:
+        if response is None or response.status not in auth.AUTH_HEADERS:
             return False
-        proxy = response.status == 407
-        values = response.headers.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate")
-        try:
-            value = auth.answer_challenge(
-                values,
-                username=plan.username,
-                password=plan.password,
-                method="INVITE",
-                uri=str(target),
-                nonce_count=1,
-                cnonce=secrets.token_hex(8),
-            )
-        except RemoteProtocolError:
+        if len(challenges) >= MAX_CHALLENGES:
             return False
-        previous = response.headers.get("CSeq")
-        if previous is not None and previous.startswith("2 ") and "stale=true" not in str(values):
-            return False  # the password was wrong; asking again would not make it right
-        name = "Proxy-Authorization" if proxy else "Authorization"
-        self._engine.retry_invite(self._usage, [(name, value)], self._now())
+        credentials = auth.answer(
+            response.headers.get_all(auth.AUTH_HEADERS[response.status][0]),
+            status=response.status,
+            username=plan.username,
+            password=plan.password,
+            method="INVITE",
+            uri=str(target),
+            cnonce=secrets.token_hex(8),
+            again=response.status in challenges,
+        )
+        if credentials is None:
+            return False
+        self._engine.retry_invite(self._usage, [credentials], self._now())
         self._endpoint.flush()
         return True
 

@@ -250,6 +250,57 @@ def answer_challenge(
     Raises RemoteProtocolError when no challenge can be answered.
     """
     chosen = choose_challenge([challenge] if isinstance(challenge, str) else challenge)
+    return _authorization(chosen, username, password, method, uri, nonce_count, cnonce)
+
+
+AUTH_HEADERS: Final = {
+    401: ("WWW-Authenticate", "Authorization"),
+    407: ("Proxy-Authenticate", "Proxy-Authorization"),
+}
+"""Status of a response to the header that challenges in it and the one that answers it."""
+
+
+def answer(
+    challenges: Iterable[str],
+    *,
+    status: int,
+    username: str,
+    password: str,
+    method: str,
+    uri: str,
+    cnonce: str,
+    nonce_count: int = 1,
+    again: bool = False,
+) -> tuple[str, str] | None:
+    """Return the header (name, value) that answers a 401 or 407 whose challenge headers have these
+    values; None when there is nothing to say.
+
+    ``again`` tells that credentials for this status have been sent already: then only a stale
+    nonce is answered, for the same password would be wrong again (RFC 3261 22.2). All else as
+    ``answer_challenge``; without a user name, for another status or when no challenge can be
+    answered: None.
+    """
+    if status not in AUTH_HEADERS or not username:
+        return None
+    try:
+        chosen = choose_challenge(challenges)
+    except RemoteProtocolError:
+        return None
+    if again and not chosen.stale:
+        return None
+    value = _authorization(chosen, username, password, method, uri, nonce_count, cnonce)
+    return AUTH_HEADERS[status][1], value
+
+
+def _authorization(
+    chosen: Challenge,
+    username: str,
+    password: str,
+    method: str,
+    uri: str,
+    nonce_count: int,
+    cnonce: str,
+) -> str:
     credentials = DigestCredentials(
         username=username,
         realm=chosen.realm,

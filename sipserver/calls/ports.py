@@ -16,7 +16,6 @@ from sipserver.mediapool.recording import RecordOperation, RecordSpec
 from sipserver.sip.events import Flow, RequestFinal
 from sipserver.sip.message import Response
 from sipserver.sip.registrar import Binding, RegisterOutcome
-from sipserver.sip.uri import SipUri
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import SpeechIssue
 
@@ -65,26 +64,6 @@ class Registrations(Protocol):
 
     def connection_lost(self, connection: int) -> None:
         """Phones behind this connection are reached no longer; never fails, never blocks."""
-
-
-# --- registrations --------------------------------------------------------------------------
-
-
-class RegistrarStore(Protocol):
-    """Bindings of addresses of record (``sipserver.adapters.registrations``)."""
-
-    async def rebind(
-        self,
-        domain_sid: str,
-        username: str,
-        decide: Callable[[Sequence[Binding]], RegisterOutcome],
-    ) -> RegisterOutcome:
-        """Show ``decide`` all bindings, expired ones too, and make the changes that it wants, all in
-        one transaction; returns its outcome. It may run in another thread. Raises
-        DirectoryUnavailable."""
-
-    async def forget_connection(self, connection: int) -> None:
-        """Remove the bindings made over a connection of this node. Raises DirectoryUnavailable."""
 
 
 # --- the record -----------------------------------------------------------------------------
@@ -321,16 +300,6 @@ class SipPort(Protocol):
 
     def settle(self, event: RequestFinal) -> None:
         """Hand the final response of a request of ours to whoever waits for it."""
-
-    async def resolve(
-        self, uri: SipUri, *, secure: bool = False, trusted: bool = False
-    ) -> Sequence[tuple[str, str, int]]:
-        """(transport, address, port) to try, in order (RFC 3263). ``trusted``: an operator has
-        named the host, so the outbound network policy does not hold. Raises OSError: nothing
-        found, or nothing that may be called."""
-
-    def local_host(self, flow: Flow) -> str:
-        """The address that this peer should send media to."""
 
 
 class Clock(Protocol):

@@ -175,17 +175,17 @@ def test_full_storage_loses_nothing_and_the_sweep_tries_again(recording, monkeyp
         raise OSError(28, "No space left on device")
 
     settings.WAV_REPAIR = f"{__name__}.repaired"
-    monkeypatch.setattr(default_storage, "save", full, raising=False)
-    with pytest.raises(OSError, match="No space"):
-        finish(recording)
-    recording.refresh_from_db()
-    assert (recording.status, promises(recording)) == ("in-progress", [])
-    assert Path(recording.spool_path).exists()
-    Call.objects.update(ended_at=END)
     SipNode.objects.create(boot_id="boot", contact="x", started_at=NOON, heartbeat_at=NOON)
     later = END + recordings.SETTLING + timedelta(seconds=1)
-    assert recordings.close_orphans(later) == 0
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(default_storage, "save", full, raising=False)
+        with pytest.raises(OSError, match="No space"):
+            finish(recording)
+        recording.refresh_from_db()
+        assert (recording.status, promises(recording)) == ("in-progress", [])
+        assert Path(recording.spool_path).exists()
+        Call.objects.update(ended_at=END)
+        assert recordings.close_orphans(later) == 0
     assert recordings.close_orphans(END + timedelta(minutes=1)) == 0  # it may still be finishing
     assert recordings.close_orphans(later) == 1
     recording.refresh_from_db()

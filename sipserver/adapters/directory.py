@@ -77,11 +77,10 @@ class CachedDirectory:
             raise DirectoryUnavailable(str(error) or "the database is too slow") from error
 
     async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
-        return await self._cached(
-            self._trunks,
-            account_sid,
-            lambda: self._pool.run(lambda: trunks.of_account(account_sid)),
-        )
+        return await self._cached(self._trunks, account_sid, lambda: self._load_trunks(account_sid))
+
+    async def _load_trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
+        return await self._pool.run(lambda: trunks.of_account(account_sid))
 
     def changed(self) -> None:
         """Drop everything: configuration is small and look-ups are cheap."""

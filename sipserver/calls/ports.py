@@ -16,6 +16,7 @@ from sipserver.mediapool.recording import RecordOperation, RecordSpec
 from sipserver.sip.events import Flow, RequestFinal
 from sipserver.sip.message import Response
 from sipserver.sip.registrar import Binding, RegisterOutcome
+from sipserver.sip.uri import SipUri
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import SpeechIssue
 

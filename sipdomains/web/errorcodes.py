@@ -248,9 +248,6 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
     (59904, "The documents lead in a circle",
      "Each one only redirected to the next: let one of them say or ask something.",
      "application"),
-    (59905, "The account's limit of outgoing calls is reached",
-     "Look whether somebody abuses it; else raise the account's limits of outgoing calls.",
-     "operator"),
     (59910, "The node was shutting down", "Nothing, if it was meant; callers may try again.",
      "server"),
     (59911, "The node is overloaded", "Add nodes, or lower the rate of calls.", "server"),
@@ -259,6 +256,12 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
      "Widen RTP_PORT_RANGE or raise MEDIA_WORKERS.", "server"),
     (59914, "The media worker of the call died", "The server log tells why; others go on.",
      "server"),
+    (59920, "The account places too many calls at once",
+     "Look whether somebody abuses it; else raise the account's outgoing calls at the same time.",
+     "operator"),
+    (59921, "The account places too many calls per minute",
+     "Look whether somebody abuses it; else raise the account's outgoing calls per minute.",
+     "operator"),
 )  # fmt: skip
 
 _CODES = {row[0]: CodeInfo(*row) for row in _TABLE}

@@ -1,85 +1,58 @@
-"""The toll-fraud guard: how many calls an account may place. Pure.
+"""How many outgoing calls an account may have: the guard against toll fraud. Pure.
 
-Counted is what leaves this server: numbers and SIP addresses elsewhere. Registered phones of one's
-own cost nothing and do not count. Each node counts for itself (ADR 10).
+Counts are of this node alone, like all limits on live calls (ADR 10).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
-TOO_MANY_AT_ONCE = 59920
-TOO_MANY_PER_MINUTE = 59921
+OUTGOING_LIMIT = 59905
 WINDOW_SECONDS = 60.0
 
 
-class OutgoingLimits(NamedTuple):
-    """Of one account; 0 is no limit."""
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """``message`` tells the operator which limit it was."""
 
-    concurrent: int
-    per_minute: int
-
-
-class Denied(NamedTuple):
-    """``code`` and words for the log."""
-
-    code: int
     message: str
-
-
-@dataclass(slots=True)
-class _Account:
-    live: int = 0
-    placed: deque[float] = field(default_factory=deque)  # of the last minute, oldest first
+    code: int = OUTGOING_LIMIT
 
 
 class OutgoingGuard:
-    """``claim`` before a leg is placed, ``release`` once when that leg is over."""
+    """``claim`` before an INVITE, ``release`` when the leg has ended. Refused legs cost nothing."""
 
     def __init__(self) -> None:
-        self._accounts: dict[str, _Account] = {}
+        self._live: dict[str, int] = {}
+        self._recent: dict[str, deque[float]] = {}
         self.denied = 0
 
-    def claim(self, account_sid: str, limits: OutgoingLimits, now: float) -> Denied | None:
-        """None: counted in. ``now`` in seconds of a clock that does not go back."""
-        account = self._accounts.setdefault(account_sid, _Account())
-        while account.placed and account.placed[0] <= now - WINDOW_SECONDS:
-            account.placed.popleft()
-        denied = _denial(account, limits)
-        if denied is not None:
+    def claim(
+        self, account_sid: str, *, concurrent: int, per_minute: int, now: float
+    ) -> Denied | None:
+        """Count one more outgoing leg, or say why not. ``concurrent`` and ``per_minute`` 0 are no
+        limits; ``now`` in seconds of a monotonic clock."""
+        live = self._live.get(account_sid, 0)
+        recent = self._recent.setdefault(account_sid, deque())
+        while recent and recent[0] <= now - WINDOW_SECONDS:
+            recent.popleft()
+        if concurrent and live >= concurrent:
             self.denied += 1
-            return denied
-        account.live += 1
-        if limits.per_minute:
-            account.placed.append(now)
+            return Denied(f"The account has {live} outgoing calls, which is its limit.")
+        if per_minute and len(recent) >= per_minute:
+            self.denied += 1
+            return Denied(f"The account has placed {per_minute} calls in a minute, its limit.")
+        self._live[account_sid] = live + 1
+        if per_minute:
+            recent.append(now)
         return None
 
     def release(self, account_sid: str) -> None:
-        account = self._accounts[account_sid]
-        account.live -= 1
-        if not account.live and not account.placed:
-            del self._accounts[account_sid]
-
-    def live(self, account_sid: str) -> int:
-        """How many outgoing legs the account has just now."""
-        account = self._accounts.get(account_sid)
-        return account.live if account else 0
-
-
-def _denial(account: _Account, limits: OutgoingLimits) -> Denied | None:
-    most = limits.concurrent
-    if most and account.live >= most:
-        return Denied(
-            TOO_MANY_AT_ONCE,
-            f"The account has {account.live} outgoing calls and may have {most} at the same time.",
-        )
-    most = limits.per_minute
-    if most and len(account.placed) >= most:
-        return Denied(
-            TOO_MANY_PER_MINUTE,
-            f"The account has placed {len(account.placed)} outgoing calls in the last minute and "
-            f"may place {most}.",
-        )
-    return None
+        left = self._live[account_sid] - 1
+        if left:
+            self._live[account_sid] = left
+        else:
+            del self._live[account_sid]
+            if not self._recent.get(account_sid):
+                self._recent.pop(account_sid, None)

@@ -1,118 +1,105 @@
-"""Which trunks carry a number, in which order, and how the number is written for each. Pure.
+"""Which trunks a number may go out by, and how it is written for each. Pure.
 
-Nothing is allowed unless a rule of a trunk says so: a stolen password or a careless application
-must not ring numbers that nobody thought of.
+Deny by default: a number that no rule allows is not dialled (docs/operating.md, "Toll fraud").
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from sipdomains.policy import TrunkPolicy, TrunkRulePolicy
 
+T = TypeVar("T")
+
 BAD_NUMBER = 13223
-NOT_ALLOWED = 13227
-
-_PUNCTUATION = re.compile(r"[\s().\-/\u00a0\u2010-\u2015]+")
-_NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
-# What may stand in From of a trunk: E.164 or an extension, no service codes.
-_CALLER_NUMBER = re.compile(r"\+?[0-9]{2,20}")
+NUMBER_DENIED = 13227
+_LONGEST = 32
+_PUNCTUATION = str.maketrans("", "", " ().-/")
+_KEYS = frozenset("0123456789*#")
 
 
-class Weighted(Protocol):
-    """Lower ``priority`` first; ``weight`` is the share among equals."""
-
-    @property
-    def priority(self) -> int: ...
-
-    @property
-    def weight(self) -> int: ...
-
-
-W = TypeVar("W", bound=Weighted)
-
-
-class Route(NamedTuple):
-    """``number`` is written as the trunk wants it."""
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``number`` as the trunk wants it."""
 
     trunk: TrunkPolicy
     number: str
 
 
-class NoRoute(NamedTuple):
-    """No trunk may carry the number: the reason, and what an operator would have to add."""
-
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    code: int
     message: str
 
 
-def normalise(text: str) -> str | None:
-    """The number without blanks and punctuation; None when it is none. ``+``, ``*`` and ``#``
-    stay."""
-    number = _PUNCTUATION.sub("", text)
-    return number if _NUMBER.fullmatch(number) else None
+def normalise(number: str) -> str | None:
+    """Digits, ``*`` and ``#``, perhaps with ``+`` in front; None when it is no number."""
+    plain = number.translate(_PUNCTUATION)
+    digits = plain.removeprefix("+")
+    if not digits or len(plain) > _LONGEST or not _KEYS.issuperset(digits):
+        return None
+    return plain
 
 
-def is_caller_number(text: str) -> bool:
-    return _CALLER_NUMBER.fullmatch(text) is not None
+def rule_for(number: str, rules: Sequence[TrunkRulePolicy]) -> TrunkRulePolicy | None:
+    """The rule with the longest prefix that the number begins with."""
+    fitting = [rule for rule in rules if number.startswith(rule.prefix)]
+    return max(fitting, key=lambda rule: len(rule.prefix), default=None)
 
 
 def routes(
     number: str, trunks: Sequence[TrunkPolicy], draw: Callable[[], float]
 ) -> list[Route] | NoRoute:
-    """The trunks to try in turn for a normalised number. ``draw`` returns 0 up to 1."""
-    carrying: dict[str, Route] = {}
-    objections: list[str] = []
+    """The trunks to try, best first: by priority, among equals by weight at random (RFC 2782).
+
+    ``draw`` returns a random number from 0 up to 1.
+    """
+    plain = normalise(number)
+    if plain is None:
+        return NoRoute(BAD_NUMBER, f"{number!r} is not a phone number.")
+    if not trunks:
+        return NoRoute(
+            NUMBER_DENIED,
+            f"{plain} cannot be dialled: the account has no trunk. Add one in the admin, with a "
+            "rule that allows such numbers.",
+        )
+    allowed: list[Route] = []
     for trunk in trunks:
-        rule = _longest(number, trunk.rules)
-        if rule is None:
-            objections.append(f"{trunk.name}: no rule fits")
-        elif not rule.allow:
-            objections.append(
-                f"{trunk.name}: denied by the rule for {rule.prefix or 'all numbers'}"
-            )
-        elif written := _written(number, rule):
-            carrying[trunk.sid] = Route(trunk, written)
-        else:
-            objections.append(f"{trunk.name}: nothing is left of the number after stripping")
-    if not carrying:
-        return NoRoute(_explanation(number, objections))
-    chosen = [trunk for trunk in trunks if trunk.sid in carrying]
-    return [carrying[trunk.sid] for trunk in in_order(chosen, draw)]
+        rule = rule_for(plain, trunk.rules)
+        if rule is not None and rule.allow:
+            allowed.append(Route(trunk, rule.prepend + plain[rule.strip :]))
+    if not allowed:
+        names = ", ".join(trunk.name for trunk in trunks)
+        return NoRoute(
+            NUMBER_DENIED,
+            f"{plain} is denied: no rule of the trunks ({names}) allows it. Add a rule with a "
+            "prefix that fits if such calls are wanted.",
+        )
+    return _ordered(allowed, draw)
 
 
-def in_order(entries: Sequence[W], draw: Callable[[], float]) -> list[W]:
-    """By priority; within one, drawn by weight (RFC 2782: weight 0 seldom comes first)."""
-    waiting = sorted(entries, key=lambda entry: (entry.priority, entry.weight))
-    ordered: list[W] = []
-    while waiting:
-        group = [entry for entry in waiting if entry.priority == waiting[0].priority]
-        point = int(draw() * (sum(entry.weight for entry in group) + 1))
-        for entry in group:
-            point -= entry.weight
-            if point <= 0:
-                break
-        ordered.append(entry)
-        waiting.remove(entry)
+def _ordered(routes: list[Route], draw: Callable[[], float]) -> list[Route]:
+    ordered: list[Route] = []
+    for priority in sorted({route.trunk.priority for route in routes}):
+        equals = [route for route in routes if route.trunk.priority == priority]
+        ordered += weighted(equals, lambda route: route.trunk.weight, draw)
     return ordered
 
 
-def _longest(number: str, rules: Sequence[TrunkRulePolicy]) -> TrunkRulePolicy | None:
-    fitting = [rule for rule in rules if number.startswith(rule.prefix)]
-    return max(fitting, key=lambda rule: len(rule.prefix), default=None)
-
-
-def _written(number: str, rule: TrunkRulePolicy) -> str:
-    written = rule.prepend + number[rule.strip :]
-    return written if _NUMBER.fullmatch(written) else ""
-
-
-def _explanation(number: str, objections: Sequence[str]) -> str:
-    if not objections:
-        return f"{number} cannot be dialled: the account has no trunk that is switched on."
-    wanted = number[:3]
-    return (
-        f"{number} may not be dialled by any trunk ({'; '.join(objections)}). If it should be, "
-        f"give a trunk a rule that allows a prefix of it, such as {wanted}."
-    )
+def weighted(items: list[T], weight: Callable[[T], int], draw: Callable[[], float]) -> list[T]:
+    """``items`` in an order drawn at random, heavier ones more likely in front; of weight 0 only
+    when nothing else is left."""
+    left = list(items)
+    ordered: list[T] = []
+    while left:
+        total = sum(weight(item) for item in left)
+        mark = draw() * total
+        position = 0
+        for position, item in enumerate(left):  # noqa: B007 - the position is what is wanted
+            mark -= weight(item)
+            if mark < 0:
+                break
+        ordered.append(left.pop(position))
+    return ordered

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-OUTGOING_LIMIT = 59905
+TOO_MANY_AT_ONCE = 59920
+TOO_MANY_PER_MINUTE = 59921
 WINDOW_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """``message`` tells the operator which limit it was."""
+    """``message`` tells the operator which limit it was, ``code`` is for the log."""
 
+    code: int
     message: str
-    code: int = OUTGOING_LIMIT
 
 
 class OutgoingGuard:
@@ -39,10 +40,15 @@ class OutgoingGuard:
             recent.popleft()
         if concurrent and live >= concurrent:
             self.denied += 1
-            return Denied(f"The account has {live} outgoing calls, which is its limit.")
+            return Denied(
+                TOO_MANY_AT_ONCE, f"The account has {live} outgoing calls, which is its limit."
+            )
         if per_minute and len(recent) >= per_minute:
             self.denied += 1
-            return Denied(f"The account has placed {per_minute} calls in a minute, its limit.")
+            return Denied(
+                TOO_MANY_PER_MINUTE,
+                f"The account has placed {per_minute} calls in a minute, its limit.",
+            )
         self._live[account_sid] = live + 1
         if per_minute:
             recent.append(now)

@@ -43,10 +43,6 @@ class Directory(Protocol):
         """Unexpired contacts of a registered user, best q first; never from a cache older than a
         moment. Raises DirectoryUnavailable."""
 
-    async def client_domains(self, account_sid: str, username: str) -> tuple[str, ...]:
-        """Names of the account's domains at which a user of that name is registered just now, in
-        order. Raises DirectoryUnavailable."""
-
     async def trunks(self, account_sid: str) -> tuple[TrunkPolicy, ...]:
         """Enabled trunks of the account. Raises DirectoryUnavailable."""
 
@@ -301,6 +297,13 @@ class SipPort(Protocol):
 
     def settle(self, event: RequestFinal) -> None:
         """Hand the final response of a request of ours to whoever waits for it."""
+
+    async def resolve(self, uri: SipUri, *, secure: bool = False) -> Sequence[tuple[str, str, int]]:
+        """(transport, address, port) to try, in order (RFC 3263). Raises OSError: nothing found,
+        or nothing that may be called."""
+
+    def local_host(self, flow: Flow) -> str:
+        """The address that this peer should send media to."""
 
 
 class Clock(Protocol):

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.http.request import validate_host
 
-from sipdomains.settings.env import EnvError, listen_address, network, port_range
+from sipdomains.settings.env import EnvError, dns_server, listen_address, network, port_range
 
 MIN_SECRET_LENGTH = 32
 # Two ports (RTP and RTCP) per call.
@@ -193,6 +193,11 @@ def check_networks(**kwargs: Any) -> list[CheckMessage]:
                         id="sipdomains.E031",
                     )
                 )
+    for text in settings.DNS_SERVERS:
+        try:
+            dns_server(text)
+        except EnvError as error:
+            found.append(Error(f"DNS_SERVERS: {error}.", id="sipdomains.E032"))
     return found
 
 

@@ -27,12 +27,14 @@ def test_the_settings_make_a_configuration() -> None:
             SIP_TRUSTED_PROXIES=["10.0.0.1"],
             SIP_EXTERNAL_ADDRESS="203.0.113.9",
             SIP_DIGEST_ALGORITHMS=["sha-256"],
+            DNS_SERVERS=["192.0.2.53", "[::1]:5353"],
         )
     )
     assert config.listen == (Listen("udp", "127.0.0.1", 5060), Listen("tcp", "::1", 5070))
     assert config.rtp_ports == (20002, 20100)
     assert [str(network) for network in config.trusted_proxies] == ["10.0.0.1/32"]
     assert config.digest_algorithms == ("SHA-256",)
+    assert config.dns_servers == (("192.0.2.53", 53), ("::1", 5353))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,7 @@ def test_the_settings_make_a_configuration() -> None:
         ("SIP_EXTERNAL_ADDRESS", "pbx.example.net"),
         ("SIP_DIGEST_ALGORITHMS", ["SHA-1"]),
         ("SIP_DIGEST_ALGORITHMS", []),
+        ("DNS_SERVERS", ["ns.example.net"]),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: object) -> None:

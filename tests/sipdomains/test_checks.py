@@ -51,6 +51,7 @@ def test_the_defaults_are_fine(check) -> None:
         (checks.check_networks, {"SIP_TRUSTED_PROXIES": ["proxy"]}, ["E030"]),
         (checks.check_networks, {"EGRESS_DENY_NETWORKS": ["10/8/9"]}, ["E030"]),
         (checks.check_networks, {"SIP_TRUSTED_PROXIES": ["0.0.0.0/0"]}, ["E031"]),
+        (checks.check_networks, {"DNS_SERVERS": ["10.0.0.53", "ns"]}, ["E032"]),
         (checks.check_broker, {"BUS_URL": "amqp://mq", "CELERY_BROKER_URL": "amqp://mq"}, ["E041"]),
         (checks.check_broker, {"BUS_URL": "redis://r"}, ["E042"]),
         (checks.check_web, {"WEB_LISTEN": "8000"}, ["E050"]),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipdomains.settings.env import Env, EnvError, listen_address, network, port_range
+from sipdomains.settings.env import Env, EnvError, dns_server, listen_address, network, port_range
 
 
 def read_file(path: str) -> str:
@@ -127,6 +127,28 @@ def test_port_range() -> None:
 def test_bad_port_ranges(text: str) -> None:
     with pytest.raises(EnvError, match=text):
         port_range(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.53", ("10.0.0.53", 53)),
+        ("10.0.0.53:5353", ("10.0.0.53", 5353)),
+        ("2001:db8::53", ("2001:db8::53", 53)),
+        ("[2001:db8::53]", ("2001:db8::53", 53)),
+        ("[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+    ],
+)
+def test_dns_servers(text: str, expected: tuple[str, int]) -> None:
+    assert dns_server(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["ns.example.net", "10.0.0.53:", "10.0.0.53:0", "10.0.0.53:70000", "[::1]5", "", ":53"]
+)
+def test_bad_dns_servers(text: str) -> None:
+    with pytest.raises(EnvError, match="is not an IP address"):
+        dns_server(text)
 
 
 def test_networks() -> None:

@@ -73,11 +73,14 @@ class MediaPool:
             session.lose()
         self._sessions.clear()
 
-    async def open(self, family: str, listener: Listener) -> SessionProxy:
-        """A session with its port bound, on the least busy worker that has one. ``family`` ip4 or
-        ip6. Raises NoMedia."""
+    async def open(
+        self, family: str, listener: Listener, *, near: SessionProxy | None = None
+    ) -> SessionProxy:
+        """A session with its port bound, on the least busy worker that has one, or on the worker of
+        ``near``: both sides of a bridge share one. ``family`` ip4 or ip6. Raises NoMedia."""
         error: Exception | None = None
-        for worker in sorted(self._alive(), key=_busyness):
+        workers = sorted(self._alive(), key=_busyness)
+        for worker in workers if near is None else [near.worker]:
             self._last_session += 1
             number = self._last_session
             worker.sessions += 1

@@ -123,6 +123,11 @@ class SessionProxy:
         """Queue a prompt; the command is written at once."""
         return self._begin("play", Operation, files=list(files), more=more)
 
+    def ringback(self, country: str) -> Operation:
+        """Queue the ring tone of a country (``rtp.ringing.RINGING``; ``failed`` for another one),
+        which ends only by :meth:`Operation.stop`."""
+        return self._begin("ringback", Operation, country=country)
+
     def record(self, spec: RecordSpec) -> RecordOperation:
         """Begin at once (after the beep). It outlives :meth:`close` until its file is written.
         Raises ValueError if ``spec.other`` is a session of another worker."""
@@ -150,6 +155,34 @@ class SessionProxy:
             return await operation.wait()
         finally:
             operation.stop()
+
+    async def bridge(self, other: SessionProxy, *, swallow: str = "") -> None:
+        """Relay audio and digits both ways until :meth:`unbridge` or the close of either. Digits
+        are told to the listener all the same; those in ``swallow`` are not passed on from this
+        side. A bridge with a third session ends. Raises ValueError for sessions of different
+        workers, NoMedia if either is closed or lost."""
+        if other.worker is not self.worker or other is self:
+            raise ValueError("a bridge joins two sessions of one worker")
+        if not (self._usable and other._usable):
+            raise NoMedia("session is over")
+        try:
+            await self.worker.call(
+                "bridge", session=self.number, other=other.number, swallow=swallow
+            )
+        except (WorkerLost, CommandFailed) as error:
+            raise NoMedia(str(error)) from error
+
+    async def unbridge(self) -> None:
+        """From either side; nothing happens without a bridge, or after close or loss."""
+        if self._usable:
+            try:
+                await self.worker.call("unbridge", session=self.number)
+            except (WorkerLost, CommandFailed):
+                pass  # closed or lost meanwhile: no bridge is left
+
+    @property
+    def _usable(self) -> bool:
+        return self._state == "open" and self._closing is None
 
     async def close(self) -> dict[str, Any]:
         """Frees the port; final statistics as ``protocol.STATS_FIELDS``, empty if the worker died.
@@ -194,7 +227,7 @@ class SessionProxy:
         self._last_operation += 1
         number = self._last_operation
         operation = kind(self, number)
-        if self._state != "open" or self._closing is not None:
+        if not self._usable:
             operation.settle("lost" if self._state == "lost" else "stopped", _NOTHING)
             return operation
         self._operations[number] = operation

@@ -107,6 +107,10 @@ class ReceiveStatistics:
         self.received += 1
         return True
 
+    def extended(self, sequence: int) -> int:
+        """Of the packet just counted, beyond 16 bits."""
+        return self.highest - ((self.highest - sequence) & 0xFFFF)
+
     def _lost_now(self) -> int:
         return max(0, self.highest - self._base + 1 - self.received)
 

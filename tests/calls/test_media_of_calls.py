@@ -9,7 +9,8 @@ import pytest
 from sipserver.calls import leg_media
 from sipserver.calls.ports import MediaListener
 from sipserver.sip.events import Acknowledged, Ended, MessageTraced, SessionOffer
-from tests.fakes.calls import OFFER, SAY, FakeMediaSession, World, answered, incoming
+from tests.fakes.calls import OFFER, SAY, World, answered, incoming
+from tests.fakes.media import FakeMediaSession
 from twimlrunner.engine.interrupts import TimeLimit
 
 LATE = {"body": ""}

@@ -92,14 +92,16 @@ def test_guard_counts_live_calls_and_those_of_the_last_minute() -> None:
     assert guard.claim("a", **limits, now=0.0) is None
     assert guard.claim("a", **limits, now=1.0) is None
     denied = guard.claim("a", **limits, now=2.0)
-    assert denied is not None and "2 outgoing calls" in denied.message
+    assert denied is not None
+    assert "2 outgoing calls" in denied.message
     assert guard.claim("b", **limits, now=2.0) is None
     guard.release("a")
     assert guard.claim("a", **limits, now=3.0) is None
     guard.release("a")
     guard.release("a")
     denied = guard.claim("a", **limits, now=4.0)
-    assert denied is not None and "a minute" in denied.message
+    assert denied is not None
+    assert "a minute" in denied.message
     assert guard.claim("a", **limits, now=61.5) is None
     assert guard.denied == 2
 

@@ -261,6 +261,6 @@ def one_document(inner: str, **options: Any) -> World:
     return World({BASE: twiml(inner)}, **options)
 
 
-def pressed(keys: str, *, at: float = 0.0, every: float = 0.5) -> list[tuple[float, str]]:
+def pressed(keys: str, *, at: float = 0.5, every: float = 0.5) -> list[tuple[float, str]]:
     """``keys`` one after the other, the first at ``at`` seconds."""
     return [(at + index * every, key) for index, key in enumerate(keys)]

@@ -31,7 +31,8 @@ def change(
     decide: Callable[[Sequence[RegisteredContact]], Iterable[Change]],
 ) -> None:
     """Let ``decide`` change the bindings of one address of record, in one transaction. It may be
-    called twice, when another REGISTER of the same address was quicker."""
+    called twice, when another REGISTER of the same address was quicker. What has expired of the
+    address is cleared away."""
     try:
         _change(domain_sid, username, decide)
     except IntegrityError:
@@ -47,15 +48,23 @@ def _change(
     rows = Registration.objects.select_for_update().filter(domain_id=domain_sid, username=username)
     current = {row.contact_uri: row for row in rows}
     now = timezone.now()
-    for old, new in decide([_value(row) for row in current.values()]):
-        row = current.pop(old.contact_uri, None) if old is not None else None
+    changes = list(decide([_value(row) for row in current.values()]))
+    # Removals first: what is written next may take the address of a contact that goes.
+    for old, new in changes:
+        if old is not None and new is None and (gone := current.pop(old.contact_uri, None)):
+            gone.delete()
+    for old, new in changes:
         if new is None:
-            if row is not None:
-                row.delete()
             continue
-        if row is None:
-            row = Registration(domain_id=domain_sid, username=username, registered_at=now)
-        _write(row, new, now)
+        row = current.pop(old.contact_uri, None) if old is not None else None
+        _write(row or _new(domain_sid, username, now), new, now)
+    for row in current.values():
+        if row.expires_at <= now:
+            row.delete()
+
+
+def _new(domain_sid: str, username: str, now: datetime) -> Registration:
+    return Registration(domain_id=domain_sid, username=username, registered_at=now)
 
 
 def _write(row: Registration, new: RegisteredContact, now: datetime) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sipdomains.contracts import NotificationRecord
 from sipdomains.policy import CredentialHashes, DomainPolicy
 from sipserver.calls import digest
-from sipserver.calls.admission import RefusalBudget
+from sipserver.calls.admission import RefusalBudget, SpentNonces
 from sipserver.calls.environment import Environment
 from sipserver.calls.ports import DirectoryUnavailable, Registrations
 from sipserver.calls.routing import domain_names
@@ -40,7 +40,10 @@ class Registrar:
     def __init__(self, env: Environment, store: Registrations) -> None:
         self._env = env
         self._store = store
+        # Strangers at one address must not keep the phone at another from registering.
+        self._attempts = RegisterRate()
         self._rate = RegisterRate()
+        self._spent = SpentNonces(env.settings.intake.nonce_seconds)
         self._budget = RefusalBudget()
         self.counts: Counter[int] = Counter()
 
@@ -54,7 +57,8 @@ class Registrar:
         except RemoteProtocolError as error:
             outcome = _Refused(error.status_hint, 0, error.message)
         except DirectoryUnavailable as error:
-            outcome = _Refused(503, 59912, f"The database does not answer: {error}", _later(10))
+            log.warning("REGISTER of %s: %s", event.flow.remote[0], error)
+            outcome = _Refused(503, 59912, "The database does not answer.", _later(10))
         except Exception:
             log.exception("REGISTER of %s failed inside", event.flow.remote[0])
             outcome = _Refused(500, 0, "An internal failure; the server log has it.")
@@ -84,13 +88,17 @@ class Registrar:
         if barred is not None:
             return barred
         user, _ = aor_of(request)
-        now = self._env.clock.wall()
-        limited = self._rate.refusal(f"{user}@{policy.domain_sid}", self._env.clock.monotonic())
+        aor = f"{user}@{policy.domain_sid}"
+        now, steady = self._env.clock.wall(), self._env.clock.monotonic()
+        limited = self._attempts.refusal(f"{aor} {event.flow.remote[0]}", steady)
         if limited is not None:
             return limited
         stranger = await self._authenticate(request, policy, user, now)
         if stranger is not None:
             return stranger
+        limited = self._rate.refusal(aor, steady)
+        if limited is not None:
+            return limited
         return await self._store.change(
             policy.domain_sid, user, lambda current: plan(request, current, now, event.flow)
         )
@@ -98,20 +106,22 @@ class Registrar:
     async def _authenticate(
         self, request: Request, policy: DomainPolicy, user: str, now: float
     ) -> _Refused | None:
-        """A phone may use a nonce again while it is fresh: it refreshes what is its own."""
+        """A phone may use a nonce again while it is fresh, if it counts on: the digest does not
+        cover Contact, so a copy of its REGISTER could lead its calls elsewhere."""
         config = self._env.settings.intake
 
         async def known(username: str) -> CredentialHashes | None:
             return await self._env.directory.registration_credential(policy.domain_sid, username)
 
         checked = await digest.check(request, config, now, known)
-        if checked.proof in (digest.Proof.MISSING, digest.Proof.STALE):
-            stale = checked.proof is digest.Proof.STALE
-            values = digest.challenges(request, config, now, stale=stale)
-            asked = tuple(("WWW-Authenticate", value) for value in values)
-            return _Refused(401, 0, "User name and password are needed.", asked)
         if checked.proof is digest.Proof.WRONG:
             return _Refused(403, 32202, "Wrong user name or password.")
+        if checked.proof is digest.Proof.MISSING:
+            return _challenge(request, config, now, stale=False)
+        if checked.proof is digest.Proof.STALE or not self._spent.spend(
+            checked.nonce_use, self._env.clock.monotonic()
+        ):
+            return _challenge(request, config, now, stale=True)
         if checked.username != user or _from_user(request) != user:
             return _Refused(
                 403, 32106, "To and From must name the user that the credentials are for."
@@ -161,6 +171,14 @@ def _standing(policy: DomainPolicy, transport: str) -> _Refused | None:
     if not policy.has_registration_credentials:
         return _Refused(403, 32212, f"No credential list is mapped to {name} for registration.")
     return None
+
+
+def _challenge(
+    request: Request, config: digest.DigestConfig, now: float, *, stale: bool
+) -> _Refused:
+    values = digest.challenges(request, config, now, stale=stale)
+    asked = tuple(("WWW-Authenticate", value) for value in values)
+    return _Refused(401, 0, "User name and password are needed.", asked)
 
 
 def _from_user(request: Request) -> str:

@@ -66,7 +66,9 @@ class Desk:
 
         self.world.sip.respond = respond  # type: ignore[method-assign]
 
-    async def send(self, *headers: str, user: str = "bob", sender: str = "") -> int:
+    async def send(
+        self, *headers: str, user: str = "bob", sender: str = "", flow: Flow = FLOW
+    ) -> int:
         self._cseq += 1
         count = len(self.answers)
         lines = [
@@ -82,7 +84,7 @@ class Desk:
         ]
         request = parse_datagram(("\r\n".join(lines) + "\r\n\r\n").encode())
         assert isinstance(request, Request)
-        self.world.events(IncomingRequest(5, request, FLOW))
+        self.world.events(IncomingRequest(5, request, flow))
         await self.world.until(lambda: len(self.answers) > count)
         return self.answers[-1][0]
 
@@ -97,17 +99,22 @@ class Desk:
         self.world.clock.now += 1  # a phone that takes its time
         assert await self.send(*headers, user=user, sender=sender) == 401
         [challenge, *_] = self.answers[-1][1]["WWW-Authenticate"]
+        self.given = self.authorization(challenge, login=login, password=password)
+        return await self.send(*headers, self.given, user=user, sender=sender)
+
+    def authorization(
+        self, challenge: str, *, login: str = "bob", password: str = PASSWORD, nonce_count: int = 1
+    ) -> str:
         credentials = auth.answer_challenge(
             challenge,
             username=login,
             password=password,
             method="REGISTER",
             uri="sip:pbx.example.net",
-            nonce_count=1,
+            nonce_count=nonce_count,
             cnonce="c",
         )
-        given = (*headers, f"Authorization: {credentials}")
-        return await self.send(*given, user=user, sender=sender)
+        return f"Authorization: {credentials}"
 
     @property
     def headers(self) -> dict[str, list[str]]:
@@ -213,11 +220,34 @@ async def test_too_many_requests_of_one_address() -> None:
     assert 32008 in desk.notified()
 
 
+async def test_strangers_elsewhere_do_not_use_up_the_rate_of_a_phone() -> None:
+    desk = Desk()
+    elsewhere = Flow("udp", FLOW.local, ("198.51.100.66", 5060))
+    assert [await desk.send(CONTACT, flow=elsewhere) for _ in range(7)][-1] == 503
+    assert await desk.send(CONTACT) == 401
+
+
+async def test_a_sniffed_register_cannot_be_sent_again_with_another_contact() -> None:
+    desk = Desk()
+    assert await desk.register(CONTACT) == 200
+    assert await desk.send("Contact: <sip:thief@198.51.100.66>", desk.given) == 401
+    assert "stale=true" in desk.headers["WWW-Authenticate"][0]
+    assert desk.bound() == ["sip:bob@10.0.0.9:5060"]
+
+
+async def test_a_refresh_counts_on_with_its_nonce() -> None:
+    desk = Desk()
+    assert await desk.register(CONTACT) == 200
+    challenge = desk.answers[0][1]["WWW-Authenticate"][0]
+    assert await desk.send(CONTACT, desk.authorization(challenge, nonce_count=2)) == 200
+
+
 async def test_database_down() -> None:
     desk = Desk()
     desk.store.down = True
     assert await desk.register(CONTACT) == 503
     assert desk.headers["Retry-After"] == ["10"]
+    assert "no database" not in desk.headers["Warning"][0]  # details are not for strangers
 
 
 async def test_refusals_do_not_flood_the_log() -> None:

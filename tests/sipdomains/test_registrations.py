@@ -62,6 +62,23 @@ def test_bindings_are_added_refreshed_and_removed(domain_sid: str) -> None:
     assert registrations.contacts(domain_sid, "bob") == ()
 
 
+def test_a_phone_may_take_over_the_address_of_another(domain_sid: str) -> None:
+    """One REGISTER then replaces its own binding and removes the other's, in either order."""
+    mine = contact(domain_sid, "sip:bob@10.0.0.9")
+    other = contact(domain_sid, "sip:bob@10.0.0.10", instance="urn:y")
+    bind(domain_sid, mine, other)
+    moved = replace(mine, contact_uri=other.contact_uri, cseq=2)
+    registrations.change(domain_sid, "bob", lambda _: [(mine, moved), (other, None)])
+    [left] = registrations.contacts(domain_sid, "bob")
+    assert (left.contact_uri, left.instance) == ("sip:bob@10.0.0.10", "urn:x")
+
+
+def test_a_register_clears_what_has_expired_of_its_address(domain_sid: str) -> None:
+    bind(domain_sid, contact(domain_sid, "sip:bob@10.0.0.8", expires_at=time.time() - 1))
+    bind(domain_sid, contact(domain_sid))
+    assert [row.contact_uri for row in Registration.objects.all()] == ["sip:bob@10.0.0.9"]
+
+
 def test_expired_bindings_are_not_rung_and_then_deleted(domain_sid: str) -> None:
     bind(domain_sid, contact(domain_sid, expires_at=time.time() - 1))
     assert registrations.contacts(domain_sid, "bob") == ()

@@ -181,6 +181,50 @@ def test_challenges_we_cannot_answer_are_refused(value):
         auth.parse_challenge(value)
 
 
+CHALLENGE = 'Digest realm="r", nonce="n", qop="auth", algorithm='
+STALE = CHALLENGE + "MD5, stale=TRUE"
+
+
+def reply(challenges, **overrides):
+    arguments = {
+        "status": 407,
+        "username": "u",
+        "password": "p",
+        "method": "INVITE",
+        "uri": "sip:a@b",
+        "cnonce": "c",
+    }
+    return auth.answer(challenges, **arguments | overrides)
+
+
+@pytest.mark.parametrize(("status", "name"), [(401, "Authorization"), (407, "Proxy-Authorization")])
+def test_a_challenge_is_answered_in_the_header_it_asks_for(status, name):
+    header, value = reply([CHALLENGE + "MD5", CHALLENGE + "SHA-256"], status=status)
+    credentials = DigestCredentials.parse(value)
+    assert (header, credentials.algorithm) == (name, "SHA-256")
+    assert auth.verify(credentials, "", auth.ha1("SHA-256", "u", "r", "p"), "INVITE")
+
+
+@pytest.mark.parametrize(
+    ("challenges", "arguments"),
+    [
+        ([CHALLENGE + "MD5"], {"status": 403}),
+        ([CHALLENGE + "MD5"], {"username": ""}),
+        ([CHALLENGE + "MD5"], {"again": True}),
+        ([], {}),
+        (["NTLM x", CHALLENGE + "MD5-sess"], {}),
+        ([STALE, CHALLENGE + "SHA-256"], {"again": True}),
+    ],
+)
+def test_when_there_is_nothing_to_say(challenges, arguments):
+    assert reply(challenges, **arguments) is None
+
+
+def test_a_stale_nonce_is_answered_again():
+    assert reply([STALE], again=True) is not None
+    assert reply([STALE], again=True, nonce_count=2)[1].endswith("nc=00000002")
+
+
 SECRET = b"k" * 32
 NONCES = [
     # issued, now, call-id seen, state

@@ -118,12 +118,18 @@ class SipEngine:
         status: int = 180,
         body: bytes = b"",
     ) -> None:
-        """Send a provisional response; it is repeated every minute until the final one."""
+        """Send a provisional response; it is repeated every minute until the final one.
+
+        To an INVITE that requires 100rel it goes reliably (RFC 3262), after the PRACK of the one
+        before; ``Ended`` with ``prack-timeout`` if none comes. Such an INVITE without offer gets
+        none at all: the first would have to be our offer.
+        """
         self._server.ring(self._core.usage(usage), status, body, now, headers)
 
     def answer(self, usage: int, body: bytes, now: float, *, headers: HeaderList = ()) -> None:
         """Send 200 with SDP (an answer, or our offer if the INVITE had none); it is repeated until
-        ``Acknowledged``, or ``Ended`` with ``ack-timeout`` after 64*T1."""
+        ``Acknowledged``, or ``Ended`` with ``ack-timeout`` after 64*T1. It waits for the PRACK
+        of a reliable provisional response with SDP."""
         self._server.answer(self._core.usage(usage), body, now, headers)
 
     def reject(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sipserver.sip import grammar
 from sipserver.sip.errors import RemoteProtocolError
+from sipserver.sip.transactions.client_other import ignore
 
 if TYPE_CHECKING:
     from sipserver.sip.core import Core, HeaderList
@@ -140,7 +141,7 @@ def acknowledge(
         return False
     dialog.reliable = (invite, number)
     rack = ("RAck", f"{number} {invite} INVITE")
-    core.send_in_dialog(usage, "PRACK", _ignore, now, headers=(rack,), dialog=dialog)
+    core.send_in_dialog(usage, "PRACK", ignore, now, headers=(rack,), dialog=dialog)
     return True
 
 
@@ -149,7 +150,3 @@ def _rseq(response: Response) -> int | None:
         return grammar.parse_number(response.headers.get("RSeq") or "", "RSeq", _LARGEST_RSEQ)
     except RemoteProtocolError:
         return None
-
-
-def _ignore(_status: int, _response: Response | None, _now: float) -> None:
-    """A PRACK that fails changes nothing: the INVITE has its own end."""

@@ -22,7 +22,7 @@ from sipserver.sip.headers import Headers
 from sipserver.sip.invite_usage import InviteUsage, Phase
 from sipserver.sip.message import Request, Response
 from sipserver.sip.transactions.client_invite import ClientInvite, State
-from sipserver.sip.transactions.client_other import OnFinal
+from sipserver.sip.transactions.client_other import OnFinal, ignore
 from sipserver.sip.uri import SipUri, parse_name_addr, parse_sip_uri
 
 # RFC 3261 13.2.2.4: the ACK of a 2xx carries the credentials of its INVITE.
@@ -264,7 +264,7 @@ class ClientSide:
         bye = dialog.request(
             "BYE", core.via(flow, target), headers=(("User-Agent", core.config.user_agent),)
         )
-        core.send_request(bye, flow, target, _ignore, now, usage=usage.number)
+        core.send_request(bye, flow, target, ignore, now, usage=usage.number)
 
     def _failed(
         self,
@@ -308,7 +308,7 @@ class ClientSide:
         client.cancelled = True
         core = self._core
         cancel = build.cancel_for(client.request)
-        core.send_request(cancel, client.flow, client.target, _ignore, now, usage=usage.number)
+        core.send_request(cancel, client.flow, client.target, ignore, now, usage=usage.number)
         client.limit_to(now + core.config.timers.limit)
 
     # ---- ACK -------------------------------------------------------------------------------
@@ -414,7 +414,3 @@ class ClientSide:
         own = request.contact
         own_contact = str(own.uri) if own is not None else ""
         return Dialog.of_response(request, response, uri, flow, own_contact)
-
-
-def _ignore(_status: int, _response: Response | None, _now: float) -> None:
-    """Whatever becomes of a CANCEL or of a fork's BYE changes nothing."""

@@ -16,6 +16,10 @@ OnFinal = Callable[[int, "Response | None", float], None]
 """(status, response, now): without a response, 408 means timer F and 503 a transport error."""
 
 
+def ignore(_status: int, _response: Response | None, _now: float) -> None:
+    """The ``OnFinal`` of a CANCEL, a PRACK or a fork's BYE: what becomes of it changes nothing."""
+
+
 class State(Enum):
     TRYING = "trying"
     PROCEEDING = "proceeding"

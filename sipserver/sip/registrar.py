@@ -63,8 +63,9 @@ class BindingChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RegisterOutcome:
-    """The answer to send. ``bindings`` are those active afterwards. Any status but 200 comes
-    without changes; ``code`` (errors.md) is then for the log, 0 if there is none for it."""
+    """The answer to send. ``changes`` are to be made in this order, ``bindings`` are those active
+    afterwards. Any status but 200 comes without changes; ``code`` (errors.md) is then for the
+    log, 0 if there is none for it."""
 
     status: int
     reason: str
@@ -162,12 +163,12 @@ def _changes(
         for old in matching:
             if old.expires_at > now:
                 _check_order(request, old)
-        first = matching[0] if matching else None
-        if wanted.seconds:
-            changes.append(BindingChange(first, wanted.binding))
-            matching = matching[1:]
-        # What instance and URI both name is one phone: the rest of it goes.
+        kept = matching.pop(0) if matching and wanted.seconds else None
+        # What instance and URI both name is one phone: the rest of it goes, and goes first, for
+        # it may hold the very URI that the kept one gets.
         changes += [BindingChange(old, None) for old in matching]
+        if wanted.seconds:
+            changes.append(BindingChange(kept, wanted.binding))
         parsed = [pair for pair in parsed if not _same(wanted, *pair)]
     return changes
 

@@ -325,6 +325,66 @@ def check_stored_secrets(
     return found
 
 
+def check_trunks(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Trunks that carry nothing or too much, and registration that nobody can use."""
+    if "default" not in (databases or ()):
+        return []
+    from sipdomains.models import SipDomain, Trunk
+
+    found: list[CheckMessage] = []
+    try:
+        if Trunk._meta.db_table not in connections["default"].introspection.table_names():
+            return []
+        trunks = list(
+            Trunk.objects.filter(enabled=True)
+            .defer("password")
+            .select_related("account")
+            .defer("account__auth_token", "account__secondary_auth_token")
+            .prefetch_related("rules")
+        )
+        unusable = SipDomain.objects.filter(
+            enabled=True, sip_registration=True, registration_credential_list_mappings=None
+        )
+        names = sorted(unusable.values_list("domain_name", flat=True))
+    except DatabaseError:
+        return []  # told by check_stored_secrets
+    for trunk in trunks:
+        found += _trunk_problems(trunk)
+    if names:
+        found.append(
+            Warning(
+                f"Registration is on at {', '.join(names)}, but no phone can register there.",
+                hint="Map a credential list for registrations to the domain.",
+                id="sipdomains.W072",
+            )
+        )
+    return found
+
+
+def _trunk_problems(trunk: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    allowed = [rule.prefix for rule in trunk.rules.all() if rule.allow]
+    if not allowed:
+        found.append(
+            Warning(
+                f"The trunk {trunk} carries nothing: none of its rules allows a number.",
+                hint="Add a rule with a prefix that may be dialled, such as +49.",
+                id="sipdomains.W070",
+            )
+        )
+    account = trunk.account
+    if "" in allowed and not (account.max_outgoing_calls and account.max_outgoing_per_minute):
+        found.append(
+            Warning(
+                f"The trunk {trunk} carries every number, and the account {account} has no limit "
+                "of outgoing calls.",
+                hint="That invites toll fraud: allow the prefixes that are needed, or set limits.",
+                id="sipdomains.W071",
+            )
+        )
+    return found
+
+
 _PLAIN: tuple[Callable[..., list[CheckMessage]], ...] = (
     check_secrets,
     check_home,
@@ -340,3 +400,4 @@ for _check in _PLAIN:
     register(_check, "sipdomains")
 register(check_external_address, "sipdomains", deploy=True)
 register(check_stored_secrets, Tags.database, "sipdomains")
+register(check_trunks, Tags.database, "sipdomains")

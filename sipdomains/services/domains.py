@@ -73,7 +73,8 @@ def _snapshot(domain: SipDomain) -> DomainPolicy:
         account_parent_sid=account.parent_id or "",
         account_max_outgoing=account.max_outgoing_calls,
         account_outgoing_per_minute=account.max_outgoing_per_minute,
-        has_registration_credentials=domain.registration_credential_list_mappings.exists(),
+        has_registration_credentials=domain.sip_registration
+        and domain.registration_credential_list_mappings.exists(),
         inband_dtmf=domain.inband_dtmf,
         type_ahead=domain.type_ahead,
     )
@@ -142,6 +143,7 @@ def explain(domain: SipDomain, source_ip: str, username: str = "") -> Verdict:
             return Verdict(False, found.answer, tuple(steps))
     if not snapshot.voice_url:
         steps.append((False, "There is no voice URL: the call is taken and then fails."))
+    steps.append(_registration(snapshot))
     return Verdict(True, "180 Ringing, then the application decides", tuple(steps))
 
 
@@ -204,6 +206,15 @@ def _password(snapshot: DomainPolicy, username: str) -> Iterator[_Finding]:
         )
     else:
         yield _Finding(f"The user {username} exists: with the right password the call passes.")
+
+
+def _registration(snapshot: DomainPolicy) -> tuple[bool, str]:
+    """Not a matter of this call, but what people take for one: a phone that cannot register."""
+    if not snapshot.sip_registration:
+        return True, "Phones cannot register here; they need not, to call."
+    if not snapshot.has_registration_credentials:
+        return False, "Registration is on, but no credential list is mapped for it: none can."
+    return True, "Phones can register with a user of the lists that are mapped for registrations."
 
 
 def _limits(domain: SipDomain) -> Iterator[_Finding]:

@@ -5,7 +5,7 @@ from cryptography.fernet import Fernet
 from django.db import connections
 
 from sipdomains import checks
-from sipdomains.models import Account
+from sipdomains.models import Account, Trunk, TrunkRule
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +90,33 @@ def test_a_lost_encryption_key_is_found(settings, alice) -> None:
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     assert Account.objects.count() == 1
     assert ids(checks.check_stored_secrets, databases=["default"]) == ["E061"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "limits", "expected"),
+    [
+        ([], (50, 120), ["W070"]),
+        ([("+49", False)], (50, 120), ["W070"]),
+        ([("+49", True)], (0, 0), []),
+        ([("", True)], (50, 120), []),
+        ([("", True)], (50, 0), ["W071"]),
+        ([("", True)], (0, 120), ["W071"]),
+    ],
+)
+def test_trunks_that_carry_nothing_or_too_much(alice, rules, limits, expected) -> None:
+    alice.max_outgoing_calls, alice.max_outgoing_per_minute = limits
+    alice.save()
+    trunk = Trunk.objects.create(account=alice, friendly_name="provider", host="sip.example.org")
+    for prefix, allow in rules:
+        TrunkRule.objects.create(trunk=trunk, prefix=prefix, allow=allow)
+    assert ids(checks.check_trunks, databases=["default"]) == expected
+    trunk.enabled = False
+    trunk.save()
+    assert ids(checks.check_trunks, databases=["default"]) == []
+    assert ids(checks.check_trunks, databases=None) == []
+
+
+def test_registration_without_a_list_is_found(domain) -> None:
+    domain.sip_registration = True
+    domain.save()
+    assert ids(checks.check_trunks, databases=["default"]) == ["W072"]

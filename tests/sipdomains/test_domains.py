@@ -14,6 +14,7 @@ from sipdomains.models import (
     CredentialList,
     DomainAlias,
     IpAddress,
+    RegistrationCredentialListMapping,
     SipDomain,
     configuration_changed,
 )
@@ -130,10 +131,26 @@ def test_explanation_with_one_kind_of_list(domain, phones, office) -> None:
     mapping = saved(CallAclMapping(domain=domain, acl=office))
     verdict = domains.explain(domain, "192.0.2.9")
     assert verdict.accepted
-    assert "callers need no password" in verdict.steps[-1][1]
+    assert "callers need no password" in " ".join(text for _, text in verdict.steps)
     mapping.delete()
     saved(CallCredentialListMapping(domain=domain, credential_list=phones))
     assert domains.explain(domain, "203.0.113.1", "alice").accepted
+
+
+def test_the_verdict_tells_whether_phones_can_register(guarded, phones) -> None:
+    def told() -> tuple[bool, str]:
+        guarded.save()
+        return domains.explain(guarded, "192.0.2.9", "alice").steps[-1]
+
+    assert told() == (True, "Phones cannot register here; they need not, to call.")
+    guarded.sip_registration = True
+    passed, text = told()
+    assert not passed
+    assert "no credential list is mapped" in text
+    RegistrationCredentialListMapping.objects.create(domain=guarded, credential_list=phones)
+    passed, text = told()
+    assert passed
+    assert "Phones can register" in text
 
 
 def test_explanation_of_a_limit_that_is_reached(guarded) -> None:

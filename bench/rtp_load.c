@@ -1,9 +1,13 @@
-/* RTP peer for bench/media.py: one socket per call, 50 packets a second each way.
+/* RTP peer for bench/media.py and bench/bridges.py: one socket per call, 50 packets a second each way.
  *
- * Usage: rtp_load CALLS WARMUP_S MEASURE_S SEND
+ * Usage: rtp_load CALLS WARMUP_S MEASURE_S SEND [PT PT ALPHABET ALPHABET ALPHABET ALPHABET]
  * Prints its ports on one line; then reads CALLS destination ports from standard input and starts.
  * At the end prints one JSON object. Spacing is taken from the kernel's receive timestamps, so that
- * its own delays are not blamed on the server. SEND 0: it only listens. */
+ * its own delays are not blamed on the server. SEND 0: it only listens.
+ * For bridges: payload types of the calls with even and with odd numbers, and alphabets of 16 octets in
+ * hexadecimal, which the even and odd ones send and those that the even and odd ones receive. The payload
+ * then begins with the time at which it was sent, a letter for each four bits: letters survive that the
+ * server converts the codec. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,9 +31,43 @@ struct call {
     struct sockaddr_in peer;
 };
 
-static uint64_t histogram[BUCKETS];
+struct histogram {
+    uint64_t bucket[BUCKETS];
+    int64_t worst;
+};
+
+static struct histogram deviations, delays;
 static uint64_t received, lost, sent;
-static int64_t worst;
+static int stamping;
+static unsigned char letters[2][16]; /* to send */
+static signed char meaning[2][256];  /* of what is received */
+
+static void record(struct histogram *histogram, int64_t ns) {
+    int64_t bucket = ns < 0 ? 0 : ns / 10000;
+    histogram->bucket[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    if (ns > histogram->worst) histogram->worst = ns;
+}
+
+static void stamp(unsigned char *payload, int side, int64_t ns) {
+    for (int i = 0; i < 16; i++) payload[i] = letters[side][ns >> 4 * i & 15];
+}
+
+static int64_t stamped(const unsigned char *payload, int side) {
+    int64_t ns = 0;
+    for (int i = 0; i < 16; i++) {
+        if (meaning[side][payload[i]] < 0) return -1;
+        ns |= (int64_t)meaning[side][payload[i]] << 4 * i;
+    }
+    return ns;
+}
+
+static void spell(const char *hex, unsigned char *alphabet) {
+    for (int i = 0; i < 16; i++) {
+        unsigned octet = 0;
+        sscanf(hex + 2 * i, "%2x", &octet);
+        alphabet[i] = octet;
+    }
+}
 
 static int64_t now_ns(clockid_t clock) {
     struct timespec t;
@@ -37,7 +75,7 @@ static int64_t now_ns(clockid_t clock) {
     return (int64_t)t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-static void take(struct call *call, int measuring) {
+static void take(struct call *call, int side, int measuring) {
     unsigned char packet[2048], control[64];
     struct iovec iov = {packet, sizeof packet};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
@@ -54,32 +92,43 @@ static void take(struct call *call, int measuring) {
         uint16_t step = sequence - call->last_sequence;
         received++;
         if (step == 1) {
-            int64_t deviation = llabs(at - call->last_ns - FRAME_NS);
-            int64_t bucket = deviation / 10000;
-            histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-            if (deviation > worst) worst = deviation;
+            record(&deviations, llabs(at - call->last_ns - FRAME_NS));
         } else {
             lost += (uint16_t)(step - 1);
         }
+    }
+    if (stamping && measuring && size >= 28) {
+        int64_t then = stamped(packet + 12, side);
+        if (then >= 0) record(&delays, at - then);
     }
     call->last_ns = at;
     call->last_sequence = sequence;
 }
 
-static double percentile(double share) {
+static double percentile(const struct histogram *histogram, double share) {
     uint64_t total = 0, seen = 0;
-    for (int i = 0; i < BUCKETS; i++) total += histogram[i];
+    for (int i = 0; i < BUCKETS; i++) total += histogram->bucket[i];
     for (int i = 0; i < BUCKETS; i++) {
-        seen += histogram[i];
+        seen += histogram->bucket[i];
         if (seen && seen >= total * share) return (i + 1) / 100.0;
     }
     return 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) return 2;
+    if (argc != 5 && argc != 11) return 2;
     int calls = atoi(argv[1]), sending = atoi(argv[4]);
     double warmup = atof(argv[2]), measure = atof(argv[3]);
+    int payload_types[2] = {0, 0};
+    stamping = argc == 11;
+    memset(meaning, -1, sizeof meaning);
+    for (int side = 0; stamping && side < 2; side++) {
+        unsigned char alphabet[16];
+        payload_types[side] = atoi(argv[5 + side]);
+        spell(argv[7 + side], letters[side]);
+        spell(argv[9 + side], alphabet);
+        for (int i = 0; i < 16; i++) meaning[side][alphabet[i]] = i;
+    }
     struct rlimit files = {65536, 65536};
     setrlimit(RLIMIT_NOFILE, &files);
     struct call *call = calloc(calls, sizeof *call);
@@ -122,13 +171,21 @@ int main(int argc, char **argv) {
             packet[3] = sequence & 255;
             memcpy(packet + 4, &timestamp, 4);
             memcpy(packet + 8, &ssrc, 4);
+            packet[1] = payload_types[i & 1];
+            if (stamping) stamp(packet + 12, i & 1, now_ns(CLOCK_REALTIME));
             sent += send(call[i].fd, packet, sizeof packet, 0) > 0;
         }
         int count = epoll_wait(poll, events, 256, 0);
-        for (int i = 0; i < count; i++) take(&call[events[i].data.u32], now >= begin);
+        for (int i = 0; i < count; i++) {
+            int number = events[i].data.u32;
+            take(&call[number], number & 1, now >= begin);
+        }
     }
     printf("{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"p50\": %.2f, \"p95\": %.2f, "
-           "\"p99\": %.2f, \"max\": %.2f}\n",
-           sent, received, lost, percentile(0.5), percentile(0.95), percentile(0.99), worst / 1e6);
+           "\"p99\": %.2f, \"max\": %.2f, \"delay_p50\": %.2f, \"delay_p99\": %.2f, "
+           "\"delay_max\": %.2f}\n",
+           sent, received, lost, percentile(&deviations, 0.5), percentile(&deviations, 0.95),
+           percentile(&deviations, 0.99), deviations.worst / 1e6, percentile(&delays, 0.5),
+           percentile(&delays, 0.99), delays.worst / 1e6);
     return 0;
 }

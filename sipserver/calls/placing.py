@@ -18,7 +18,7 @@ from sipserver.calls.waiting import cancel, unless_over
 from sipserver.sip import auth, redirect
 from sipserver.sip.body import session_description
 from sipserver.sip.build import reason_phrase
-from sipserver.sip.errors import LocalProtocolError, RemoteProtocolError
+from sipserver.sip.errors import LocalProtocolError
 from sipserver.sip.events import (
     Flow,
     OutgoingAnswered,
@@ -30,6 +30,7 @@ from sipserver.sip.message import Response
 from sipserver.sip.uri import SipUri, parse_sip_uri
 
 API_VERSION = "2010-04-01"
+_MOST_CHALLENGES = 4  # a proxy's and the target's, each with a stale nonce
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ class Placing:
         more: bool,
     ) -> Answered | Failed:
         patience = self._leg.env.settings.first_response_seconds if more else None
-        challenges = 0
+        met: list[int] = []
         while True:
             try:
                 event = await asyncio.wait_for(events.get(), patience)
@@ -245,38 +246,35 @@ class Placing:
                 case OutgoingAnswered():
                     return await self._answered(event)
                 case OutgoingFailed():
-                    credentials = self._credentials(attempt, event, challenges)
+                    credentials = self._credentials(attempt, event, met)
                     if credentials is None:
                         return _failure(event)
-                    challenges += 1
+                    met.append(event.status)
                     self._sip.retry_invite(usage, [credentials])
 
     def _credentials(
-        self, attempt: Attempt, event: OutgoingFailed, challenges: int
+        self, attempt: Attempt, event: OutgoingFailed, met: list[int]
     ) -> tuple[str, str] | None:
-        """The header that answers a challenge; None when there is nothing (more) to say."""
-        names = {401: ("WWW-Authenticate", "Authorization"),
-                 407: ("Proxy-Authenticate", "Proxy-Authorization")}.get(event.status)  # fmt: skip
-        if names is None or event.response is None or not attempt.username or challenges >= 2:
+        """The header that answers a challenge; None when there is nothing (more) to say. ``met``:
+        statuses that were answered before (a proxy's 407 and the target's 401 may both come)."""
+        names = auth.AUTH_HEADERS.get(event.status)
+        if names is None or event.response is None or not attempt.username:
             return None
-        given = event.response.headers.get_all(names[0])
-        if challenges and not any(_says_stale(value) for value in given):
+        if len(met) >= _MOST_CHALLENGES:
+            return None
+        credentials = auth.answer(
+            event.response.headers.get_all(names[0]),
+            status=event.status,
+            username=attempt.username,
+            password=attempt.password,
+            method="INVITE",
+            uri=attempt.request_uri,
+            cnonce=self._leg.env.new_id(),
+            again=event.status in met,
+        )
+        if credentials is None:
             self._leg.notify(32011, "warning", "The target refuses the user name or password.")
-            return None
-        try:
-            value = auth.answer_challenge(
-                given,
-                username=attempt.username,
-                password=attempt.password,
-                method="INVITE",
-                uri=attempt.request_uri,
-                nonce_count=1,
-                cnonce=self._leg.env.new_id(),
-            )
-        except RemoteProtocolError as error:
-            self._leg.notify(32011, "warning", f"The target's challenge: {error.message}")
-            return None
-        return names[1], value
+        return credentials
 
     # --- what the callee's side says --------------------------------------------------------
 
@@ -324,10 +322,6 @@ def _failure(event: OutgoingFailed) -> Failed:
     if event.response is None and status == 503:  # the engine's word for: could not be sent
         status = 0
     return Failed(status, event.reason or reason_phrase(event.status), event.response)
-
-
-def _says_stale(challenge: str) -> bool:
-    return "stale=true" in challenge.lower().replace(" ", "").replace('"', "")
 
 
 def _best(one: Failed, other: Failed) -> Failed:

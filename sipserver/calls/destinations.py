@@ -72,7 +72,6 @@ OTHER_ACCOUNT = 32214
 NO_USER = 32223
 UNREACHABLE = 13254
 BAD_SIP_URI = 13243
-# Credentials may be for a whole domain: a Client is looked for in all of them.
 _NOT_REGISTERED_STATUS = 480
 
 
@@ -149,7 +148,7 @@ class _Finder:
         wanted = (*parsed.headers, *headers)
         own = await self.directory.domain(parsed.uri.host)
         if own is not None:
-            found = await self._registered(own, parsed.uri.user or "", wanted, parsed.secure)
+            found = await self._registered(own, parsed.uri.username or "", wanted, parsed.secure)
         else:
             found = await self._elsewhere(uri, parsed, wanted)
         if isinstance(found, Undialable):
@@ -192,17 +191,18 @@ class _Finder:
             return Undialable(OTHER_ACCOUNT, f"The domain {name} is another account's.", 403)
         if not user:
             return Undialable(NO_USER, f"Nobody of {name} is named: the URI has no user part.", 404)
+        everywhere = await self.directory.contacts(domain.domain_sid, user)
+        # A TCP connection is of one node, and of one start of it.
         contacts = [
             contact
-            for contact in await self.directory.contacts(domain.domain_sid, user)
+            for contact in everywhere
             if contact.transport == "udp" or contact.node == self.node
         ]
         if not contacts:
-            return Undialable(
-                NOT_REGISTERED,
-                f"{user} is not registered at {name}.",
-                _NOT_REGISTERED_STATUS,
-            )
+            message = f"{user} is not registered at {name}."
+            if everywhere:
+                message = f"{user} is registered at {name} by connections to another node only."
+            return Undialable(NOT_REGISTERED, message, _NOT_REGISTERED_STATUS)
         if secure:
             contacts = [contact for contact in contacts if contact.transport == "tls"]
             if not contacts:
@@ -266,7 +266,8 @@ class _Finder:
         trunk = route.trunk
         transport = f";transport={trunk.transport}" if trunk.transport else ""
         host = format_host_port(trunk.host, trunk.port)
-        places = await self.sip.resolve(parse_sip_uri(f"sip:{host}{transport}"))
+        uri = parse_sip_uri(f"sip:{host}{transport}")
+        places = await self.sip.resolve(uri, trusted=True)
         # Digits, + * and # only: # is the one that a user part must escape.
         request_uri = f"sip:{route.number.replace('#', '%23')}@{host}"
         shown = self.caller_id if normalise(self.caller_id) else trunk.caller_id
@@ -280,6 +281,7 @@ class _Finder:
                 password=trunk.password,
                 trunk=trunk.name,
                 caller_id=shown,
+                follow=False,  # a redirect would lead around the trunk's rules
             )
             for place in places
         ]

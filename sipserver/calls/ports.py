@@ -298,9 +298,12 @@ class SipPort(Protocol):
     def settle(self, event: RequestFinal) -> None:
         """Hand the final response of a request of ours to whoever waits for it."""
 
-    async def resolve(self, uri: SipUri, *, secure: bool = False) -> Sequence[tuple[str, str, int]]:
-        """(transport, address, port) to try, in order (RFC 3263). Raises OSError: nothing found,
-        or nothing that may be called."""
+    async def resolve(
+        self, uri: SipUri, *, secure: bool = False, trusted: bool = False
+    ) -> Sequence[tuple[str, str, int]]:
+        """(transport, address, port) to try, in order (RFC 3263). ``trusted`` lifts the outbound
+        network policy: an operator has named that host. Raises OSError: nothing found, or nothing
+        that may be called."""
 
     def local_host(self, flow: Flow) -> str:
         """The address that this peer should send media to."""

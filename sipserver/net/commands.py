@@ -144,7 +144,9 @@ class SipCommands:
     def local_host(self, flow: Flow) -> str:
         return self._addresses.host_for(flow)
 
-    async def resolve(self, uri: SipUri, *, secure: bool = False) -> list[Destination]:
+    async def resolve(
+        self, uri: SipUri, *, secure: bool = False, trusted: bool = False
+    ) -> list[Destination]:
         """Where to send a request for ``uri``, best first (RFC 3263): what this node listens on
         decides which transports and IP versions count. Raises Unlocatable, or DestinationRefused
         of it when the outbound network policy allows no address."""
@@ -154,6 +156,7 @@ class SipCommands:
             uri.port,
             uri.transport,
             secure=secure or uri.scheme.lower() == "sips",
+            trusted=trusted,
             reachable={(transport, 6 if ":" in host else 4) for transport, host, _ in listening},
         )
 

@@ -71,9 +71,15 @@ def _is_loopback(address: str) -> bool:
 class SipEndpoint:
     """Sockets of one node. ``on_events`` gets the engine's events in order, after sending."""
 
-    def __init__(self, engine: SipEngine, on_events: Callable[[Sequence[SipEvent]], None]) -> None:
+    def __init__(
+        self,
+        engine: SipEngine,
+        on_events: Callable[[Sequence[SipEvent]], None],
+        on_connection_lost: Callable[[int], None] = lambda connection: None,
+    ) -> None:
         self._engine = engine
         self._on_events = on_events
+        self._on_connection_lost = on_connection_lost
         self._loop = asyncio.get_running_loop()
         self._resolver = Resolver(self._loop)
         self._udp: list[UdpListener] = []
@@ -126,6 +132,7 @@ class SipEndpoint:
     def _flow_lost(self, flow: Flow) -> None:
         if not self._closed:
             self._engine.flow_lost(flow, self._loop.time())
+            self._on_connection_lost(flow.connection)
             self.flush()
 
     def _timer_fired(self) -> None:

@@ -217,6 +217,7 @@ class World:
         finally:
             over.cancel()
             task.cancel()
+            await asyncio.wait((over, task))
 
     # --- DocumentPort ---------------------------------------------------------------------------
 

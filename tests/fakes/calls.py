@@ -185,7 +185,7 @@ class FakeSip:
     def settle(self, event: Any) -> None:
         self.referred[event.token - 1](event.status, event.response)
 
-    async def resolve(self, uri: Any, *, secure: bool = False) -> list[tuple[str, str, int]]:
+    async def resolve(self, uri: Any, **_: bool) -> list[tuple[str, str, int]]:
         await asyncio.sleep(0)
         if uri.host in self.unresolvable:
             raise OSError(f"{uri.host} is not known")

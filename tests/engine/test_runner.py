@@ -6,8 +6,8 @@ import pytest
 
 from tests.fakes.call_control import BASE, World, one_document, twiml
 from twimlrunner.engine.handler import Handler, VerbContext
-from twimlrunner.engine.outcomes import Continue, Fetch, Needs, Outcome
-from twimlrunner.engine.ports import CallEnded, DocumentRequest, FetchFailed
+from twimlrunner.engine.outcomes import Continue, Needs, Outcome
+from twimlrunner.engine.ports import DocumentRequest, FetchFailed
 from twimlrunner.engine.program import ProgramLimits
 from twimlrunner.engine.runner import ApplicationError, Completed, HungUp, Rejected
 from twimlrunner.twiml.document import Document
@@ -155,34 +155,40 @@ async def test_a_fallback_that_joins_the_circle_ends_too():
 # --- hang-up ----------------------------------------------------------------------------------
 
 
-async def _owes_a_report(node: Record, context: VerbContext) -> Outcome:
-    try:
-        await context.call.pause(10)
-    except CallEnded:
-        return Fetch(node.action, node.method, "record-action", (("Digits", "hangup"),), True)
-    return Continue()
-
-
-REPORTING = {**HANDLERS, Record: Handler(Needs.ANSWERED, _owes_a_report)}
-
-
 async def test_a_verb_that_owes_a_report_sends_it_and_nothing_else_runs():
     site = {BASE: twiml("<Record action='/r'/><Say>no</Say>")}
     site["http://app.example/r"] = twiml("<Redirect>/never</Redirect>")
     world = World(site, hangs_up_at=3.0)
-    assert await world.run(handlers=REPORTING) == HungUp("peer-gone")
-    assert world.ladder == [f"POST {BASE}", "answer", "pause 10", "POST http://app.example/r"]
+    assert await world.run() == HungUp("peer-gone")
+    assert world.ladder == [f"POST {BASE}", "answer", "record", "POST http://app.example/r"]
     assert world.requests[-1].parting
-    assert world.requests[-1].report == (("Digits", "hangup"),)
+    assert ("Digits", "hangup") in world.requests[-1].report
     assert world.verbs[-1] == "0 Record: fetch"
 
 
 async def test_a_parting_request_that_fails_is_notified_but_asks_no_fallback():
     world = one_document("<Record action='/r'/>", hangs_up_at=3.0)
-    end = await world.run(handlers=REPORTING, fallback=("http://app.example/f", "POST"))
+    end = await world.run(fallback=("http://app.example/f", "POST"))
     assert end == HungUp("peer-gone")
     assert world.notes == [(11200, "error")]
     assert len(world.requests) == 2
+
+
+async def test_an_owed_report_is_not_held_back_by_the_pace():
+    world = one_document("<Dial action='/d'>+1</Dial>", operation_seconds=0.1, hangs_up_at=0.05)
+    assert await world.run(limits=ProgramLimits(fetches_per_second=1)) == HungUp("peer-gone")
+    assert [request.url for request in world.requests] == [BASE, "http://app.example/d"]
+    assert world.now == 0.05
+
+
+async def test_an_owed_report_whose_request_fails_asks_the_fallback_of_a_call_that_is_up():
+    site = {BASE: twiml("<Dial action='/d'>+1</Dial>"), "http://app.example/f": twiml("<Hangup/>")}
+    world = World(site)
+    assert await world.run(fallback=("http://app.example/f", "POST")) == HungUp("hangup")
+    request = world.requests[-1]
+    assert not request.parting
+    assert dict(request.report)["DialCallStatus"] == "completed"
+    assert dict(request.report)["ErrorUrl"] == "http://app.example/d"
 
 
 async def test_hang_up_during_a_fetch_ends_quietly():

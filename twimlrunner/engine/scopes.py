@@ -97,11 +97,10 @@ async def first_key(
 
 
 async def _stop(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel what still runs, wait until it has cleaned up, and see to it that nobody misses an
-    exception: the first one has been raised already."""
+    """Cancel what still runs and wait until it has cleaned up."""
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled():
-            task.exception()
+            task.exception()  # seen: what matters of it has been raised

@@ -3,7 +3,8 @@
 
 Each pair is two legs that send 50 packets a second; the worker relays them both ways, with
 --transcode from PCMU to PCMA and back. The peers are one C program (rtp_load.c, compiled on the
-fly; needs a C compiler). Each packet carries the time at which it was sent. "waited" as in media.py.
+fly; needs a C compiler). Each packet carries the time at which it was sent. "waited" is as in
+media.py.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.media import Parameters, seconds
 from sipserver.mediapool import MediaPool, WorkerConfig
 from sipserver.rtp.g711 import TRANSCODING
 
+HERE = Path(__file__).resolve().parent
 LETTERS = bytes(range(0x81, 0xF2, 7))[:16]  # of PCMU, far enough apart for both tables
 
 

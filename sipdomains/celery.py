@@ -22,7 +22,10 @@ from sipdomains.contracts import (
     QUEUE_CALLBACKS,
     QUEUE_HOUSEKEEPING,
     QUEUE_TWIML,
+    TASK_DELIVER_CALLBACKS,
     TASK_FETCH_DOCUMENTS,
+    TASK_FOLLOW_UP_TRANSFER,
+    TASK_FORGET_OLD,
     TASK_REAP_DEAD_NODES,
 )
 
@@ -31,10 +34,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sipdomains.settings")
 QUEUES = (QUEUE_TWIML, QUEUE_CALLBACKS, QUEUE_HOUSEKEEPING)
 ROUTES = {
     TASK_FETCH_DOCUMENTS: QUEUE_TWIML,
+    TASK_DELIVER_CALLBACKS: QUEUE_CALLBACKS,
+    TASK_FOLLOW_UP_TRANSFER: QUEUE_CALLBACKS,
     TASK_REAP_DEAD_NODES: QUEUE_HOUSEKEEPING,
+    TASK_FORGET_OLD: QUEUE_HOUSEKEEPING,
 }
 # For `celery beat`. Every node sweeps too; this is for the time when none is alive.
-BEAT_SCHEDULE = {"reap-dead-nodes": {"task": TASK_REAP_DEAD_NODES, "schedule": 15.0}}
+BEAT_SCHEDULE = {
+    "reap-dead-nodes": {"task": TASK_REAP_DEAD_NODES, "schedule": 15.0},
+    "forget-old": {"task": TASK_FORGET_OLD, "schedule": 3600.0},
+}
 MEMORY_POLLING_SECONDS = 0.01  # the transport's own default of 1 s would delay every fetch by that
 BROKER_TIMEOUT_SECONDS = 2.0
 

@@ -25,6 +25,7 @@ VERSION = 1
 # Celery task names: code enqueues by these constants, never by importing a task.
 TASK_FETCH_DOCUMENTS = "twimlrunner.fetch_documents"
 TASK_REAP_DEAD_NODES = "sipdomains.reap_dead_nodes"
+TASK_FORGET_OLD = "sipdomains.forget_old"
 TASK_DELIVER_CALLBACKS = "twimlrunner.deliver_callbacks"
 TASK_FOLLOW_UP_TRANSFER = "twimlrunner.follow_up_transfer"
 

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import logging
 
-from celery import shared_task
+from celery import current_app, shared_task
 
-from sipdomains.contracts import TASK_REAP_DEAD_NODES
-from sipdomains.services import calls, nodes
+from sipdomains.contracts import (
+    TASK_DELIVER_CALLBACKS,
+    TASK_FOLLOW_UP_TRANSFER,
+    TASK_FORGET_OLD,
+    TASK_REAP_DEAD_NODES,
+)
+from sipdomains.services import nodes, recordings
 
 log = logging.getLogger(__name__)
 
 
 @shared_task(name=TASK_REAP_DEAD_NODES)  # type: ignore[untyped-decorator]  # celery has no types
 def reap_dead_nodes() -> None:
-    """Close the calls of nodes that stopped renewing their lease; forget nodes of long ago."""
-    if closed := calls.close_orphans():
-        log.warning("closed %d calls of nodes that are gone", closed)
+    """What every node's sweep does too; this is for the time when none is alive."""
+    swept = nodes.sweep()
+    if swept.calls:
+        log.warning("closed %d calls of nodes that are gone", swept.calls)
+    if swept.callbacks:
+        current_app.send_task(TASK_DELIVER_CALLBACKS, (swept.callbacks,))
+    for call_sid, number in swept.transfers:
+        current_app.send_task(TASK_FOLLOW_UP_TRANSFER, (call_sid, number))
+
+
+@shared_task(name=TASK_FORGET_OLD)  # type: ignore[untyped-decorator]  # celery has no types
+def forget_old() -> None:
+    """Recordings that have been kept long enough; nodes of long ago."""
+    recordings.forget_old()
     nodes.forget_stopped()

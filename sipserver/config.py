@@ -43,6 +43,8 @@ class SipServerConfig:
     max_calls: int
     rtp_silence_seconds: float
     audio_cache: Path
+    recording_spool: Path
+    public_url: str
     egress_allow_private: bool
     egress_allow_loopback: bool
     egress_allow_networks: tuple[str, ...]
@@ -82,6 +84,8 @@ class SipServerConfig:
             max_calls=settings.MAX_CONCURRENT_CALLS,
             rtp_silence_seconds=settings.RTP_SILENCE_SECONDS,
             audio_cache=Path(settings.AUDIO_CACHE),
+            recording_spool=Path(settings.RECORDING_SPOOL),
+            public_url=settings.PUBLIC_URL,
             egress_allow_private=settings.EGRESS_ALLOW_PRIVATE,
             egress_allow_loopback=settings.EGRESS_ALLOW_LOOPBACK,
             egress_allow_networks=tuple(settings.EGRESS_ALLOW_NETWORKS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 import socket
 import time
@@ -14,7 +15,8 @@ from django.db import Error as DatabaseFailure  # InterfaceError too
 
 from sipdomains import sids
 from sipdomains.bus import Bus
-from sipdomains.services import calls as call_service
+from sipdomains.celery import app as celery_app
+from sipdomains.contracts import TASK_FOLLOW_UP_TRANSFER
 from sipdomains.services import nodes as node_service
 from sipserver.adapters.calllog import CallLogWriter
 from sipserver.adapters.dbpool import DatabasePool
@@ -25,10 +27,10 @@ from sipserver.adapters.registrations import RegistrationStore
 from sipserver.adapters.tasks import TaskPublisher
 from sipserver.adapters.webhook_gateway import CeleryWebhookGateway, PublishBatch
 from sipserver.calls.admission import Limits
+from sipserver.calls.environment import CallSettings, Environment
 from sipserver.calls.intake import IntakeConfig
 from sipserver.calls.manager import CallManager
 from sipserver.calls.registrar import Registrar
-from sipserver.calls.environment import CallSettings, Environment
 from sipserver.config import SipServerConfig
 from sipserver.media.protocol import WorkerConfig
 from sipserver.mediapool.pool import MediaPool
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 5.0
 FAREWELL_SECONDS = 1.0
+TRANSFER_WATCH_SECONDS = 60.0  # outcomes of transfers are waited for after their call
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class Node:
         loop = asyncio.get_running_loop()
         self._database = DatabasePool()
         self._directory = CachedDirectory(self._database)
-        self._log = CallLogWriter(loop)
+        self._tasks_out = TaskPublisher(celery_app.send_task)
+        self._log = CallLogWriter(loop, self._tasks_out.deliver)
         self._gateway = CeleryWebhookGateway(
             self.boot_id, bus, publish, total_seconds=config.webhook_total_seconds
         )
@@ -96,24 +100,41 @@ class Node:
             on_reply=self._gateway.receive,
             on_directory_changed=lambda _domain: self._directory.changed(),
         )
+        # Trimming and storing a long recording shall not keep look-ups waiting.
+        self._recording_pool = DatabasePool(threads=2)
+        self._registrations = RegistrationStore(self._database, self.boot_id)
         self._media = MediaPool(_worker_config(config), workers=config.media_workers)
         self._prompts = PromptService(_prompt_config(config))
         self._addresses = AddressBook(config.external_address or None)
         self._engine = SipEngine(self._engine_config(), RandomIds())
-        self._endpoint = SipEndpoint(self._engine, lambda events: self.calls.on_events(events))
-        self.calls = CallManager(
-            Environment(
-                settings=self._call_settings(),
-                sip=SipCommands(self._engine, self._endpoint, self._addresses),
-                directory=self._directory,
-                log=self._log,
-                webhooks=self._gateway,
-                prompts=self._prompts,
-                media=self._media,
-                clock=SystemClock(),
-                new_call_sid=new_call_sid,
-            )
+        self._endpoint = SipEndpoint(
+            self._engine,
+            lambda events: self.calls.on_events(events),
+            self._registrations.connection_lost,
         )
+        locator = Locator(
+            config.dns_servers,
+            allow_private=config.sip_egress_allow_private,
+            allow_loopback=config.sip_egress_allow_loopback,
+        )
+        env = Environment(
+            settings=self._call_settings(),
+            sip=SipCommands(self._engine, self._endpoint, self._addresses, locator),
+            directory=self._directory,
+            log=self._log,
+            webhooks=self._gateway,
+            prompts=self._prompts,
+            media=self._media,
+            recordings=RecordingStore(
+                self._recording_pool, config.recording_spool, config.public_url
+            ),
+            tasks=self._tasks_out,
+            clock=SystemClock(),
+            new_call_sid=new_call_sid,
+            new_id=lambda: secrets.token_hex(16),
+            random=random.random,
+        )
+        self.calls = CallManager(env, Registrar(env, self._registrations))
         self._tasks: list[asyncio.Task[None]] = []
         # Set when this node was taken for dead (cut off from the database for too long): its calls
         # are closed in the log, so it has to stop and start anew.
@@ -167,6 +188,8 @@ class Node:
             await self._database.run(lambda: node_service.stop(self.boot_id, now()))
         except DatabaseFailure as error:
             log.warning("the node's row could not be closed: %s", error)
+        await asyncio.get_running_loop().run_in_executor(None, self._tasks_out.close)
+        self._recording_pool.close()
         self._database.close()
 
     def _service_ended(self, task: asyncio.Task[None]) -> None:
@@ -198,7 +221,10 @@ class Node:
 
     def _beat_once(self) -> bool:
         alive = node_service.heartbeat(self.boot_id, now(), draining=self.calls.draining)
-        call_service.close_orphans(now())
+        swept = node_service.sweep(now())
+        self._tasks_out.deliver(swept.callbacks)
+        for transfer in swept.transfers:
+            self._tasks_out.publish(TASK_FOLLOW_UP_TRANSFER, *transfer)
         return alive
 
     # --- pieces of configuration --------------------------------------------------------------
@@ -209,6 +235,7 @@ class Node:
             contact_for=self._contact_for,
             sent_by=self._sent_by,
             out_of_dialog_methods=frozenset({"REGISTER"}),
+            subscription_limit_after_call=TRANSFER_WATCH_SECONDS,
         )
 
     def _contact_for(self, flow: Flow, user: str) -> str:
@@ -229,6 +256,7 @@ class Node:
         return CallSettings(
             node=self.boot_id,
             user_agent=config.user_agent,
+            transfer_watch_seconds=TRANSFER_WATCH_SECONDS,
             intake=IntakeConfig(
                 realm=config.realm,
                 nonce_secret=config.nonce_secret,

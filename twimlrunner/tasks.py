@@ -1,7 +1,7 @@
 """Celery tasks of webhooks, and the composition of the process's fetch worker.
 
-``fetch_documents`` hands over to the fetch loop and returns, so that a task slot is never held by
-a slow customer. Status callbacks get their task on the ``callbacks`` queue beside it.
+``fetch_documents`` and ``deliver_callbacks`` hand over to the fetch loop and return, so that a task
+slot is never held by a slow customer. How a callback went is written down by a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
 from celery.worker.request import Request
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, OperationalError, close_old_connections, connection
 
 from sipdomains.bus import default_bus
 from sipdomains.celery import app
 from sipdomains.contracts import (
+    TASK_DELIVER_CALLBACKS,
     TASK_FETCH_DOCUMENTS,
+    TASK_FOLLOW_UP_TRANSFER,
     ContractError,
     FetchDocument,
     FetchReply,
     WebhookAttempt,
     from_wire,
 )
-from sipdomains.services import accounts, calls
+from sipdomains.services import accounts, calls, outbox, transfers
+from twimlrunner.webhooks.callbacks import CallbackOutcome
 from twimlrunner.webhooks.config import WebhookConfig
 from twimlrunner.webhooks.policy import INTERNAL_FAILURE
 from twimlrunner.webhooks.worker import FetchWorker
@@ -40,6 +44,7 @@ DRAIN_SECONDS = 16.0  # the longest fetch
 
 _lock = threading.Lock()
 _worker: FetchWorker | None = None
+_settler = ThreadPoolExecutor(1, thread_name_prefix="callback-settler")
 _tokens: dict[str, tuple[float, str]] = {}
 
 
@@ -102,6 +107,49 @@ def auth_token(account_sid: str) -> str:
         _tokens.clear()
     _tokens[account_sid] = (now, token)
     return token
+
+
+@app.task(name=TASK_DELIVER_CALLBACKS, ignore_result=True)  # type: ignore[untyped-decorator]
+def deliver_callbacks(ids: list[str]) -> None:
+    """Deliver promised callbacks that are ready and that nobody else delivers."""
+    worker = fetch_worker()
+    for message, verify_tls in outbox.claim(ids):
+        try:
+            token = auth_token(message.account_sid)
+        except Exception:  # the claim runs out, and the sweep tries again
+            log.exception("no auth token of account %s", message.account_sid)
+            continue
+        delivery = worker.deliver(message, token, verify_tls=verify_tls)
+        delivery.add_done_callback(_delivered)
+
+
+def _delivered(delivery: Future[CallbackOutcome]) -> None:
+    try:
+        _settler.submit(_settle, delivery)
+    except RuntimeError:
+        log.debug("a callback was delivered while the worker ended")
+
+
+def _settle(delivery: Future[CallbackOutcome]) -> None:
+    """On the settler's thread. What is not written down here is delivered again."""
+    close_old_connections()
+    try:
+        following = outbox.settle(delivery.result())
+        if following:
+            deliver_callbacks(following)
+    except CancelledError:
+        log.info("a callback was broken off; it will be sent again")
+    except Exception:
+        log.exception("a callback could not be settled; it will be sent again")
+        connection.close()
+
+
+@app.task(name=TASK_FOLLOW_UP_TRANSFER, ignore_result=True)  # type: ignore[untyped-decorator]
+def follow_up_transfer(call_sid: str, number: int) -> None:
+    """Write the outcome of a transfer back to the call log, once."""
+    notification = transfers.settle(call_sid, number)
+    if notification is not None:
+        calls.apply([notification])
 
 
 def write_attempts(attempts: Sequence[WebhookAttempt]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 from sipdomains.models import SipNode
-from sipdomains.services import calls
+from sipdomains.services import calls, outbox, recordings, registrations, transfers
 
 _KEEP_STOPPED = timedelta(days=7)
 
@@ -44,3 +45,23 @@ def forget_stopped(now: datetime | None = None) -> int:
     now = now or timezone.now()
     deleted, _ = SipNode.objects.filter(stopped_at__lt=now - _KEEP_STOPPED).delete()
     return deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: calls and recordings it closed; callbacks to deliver and transfers to
+    follow up, which tasks see to."""
+
+    calls: int
+    recordings: int
+    callbacks: list[str]
+    transfers: list[tuple[str, int]]
+
+
+def sweep(now: datetime | None = None) -> Swept:
+    """Everything that heals by looking: each node does so every few seconds, beat as well."""
+    now = now or timezone.now()
+    closed = calls.close_orphans(now)
+    recovered = recordings.close_orphans(now)  # after their calls
+    registrations.expire(now)
+    return Swept(closed, recovered, outbox.due(now), transfers.hanging(now))

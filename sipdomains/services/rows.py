@@ -19,10 +19,12 @@ from django.db.backends.utils import CursorWrapper
 
 from sipdomains import sids
 from sipdomains.contracts import (
+    CallbackPromised,
     CallClosed,
     CallEventRecord,
     CallOpened,
     NotificationRecord,
+    RecordingStarted,
     WebhookAttempt,
 )
 from sipdomains.models import (
@@ -30,6 +32,8 @@ from sipdomains.models import (
     Call,
     CallEvent,
     Notification,
+    OutboxMessage,
+    Recording,
     SipDomain,
     WebhookRequest,
 )
@@ -133,6 +137,8 @@ def _limits(model: type[models.Model]) -> Callable[[str, str], str]:
 _clip_call = _limits(Call)
 _clip_webhook = _limits(WebhookRequest)
 _clip_notification = _limits(Notification)
+_clip_outbox = _limits(OutboxMessage)
+_clip_recording = _limits(Recording)
 
 CALLS = Table(
     Call,
@@ -140,7 +146,7 @@ CALLS = Table(
         "sid", "account", "domain", "domain_name", "parent", "node", "direction", "from_uri",
         "to_uri", "status", "cause", "reason", "error_code", "sip_status", "started_at",
         "answered_at", "ended_at", "updated_at", "duration", "sip_call_id", "from_tag", "username",
-        "source_ip", "source_port", "transport", "user_agent", "headers", "media",
+        "source_ip", "source_port", "transport", "user_agent", "headers", "media", "callback",
     ),
     weak={"account": Account, "domain": SipDomain},
 )  # fmt: skip
@@ -161,6 +167,23 @@ NOTIFICATIONS = Table(
     ),
 )  # fmt: skip
 
+OUTBOX = Table(
+    OutboxMessage,
+    (
+        "id", "stream", "position", "purpose", "call", "account", "created_at", "method", "url",
+        "parameters", "state", "attempts", "next_at", "error_code", "error_message",
+    ),
+)  # fmt: skip
+RECORDINGS = Table(
+    Recording,
+    (
+        "sid", "account", "call", "source", "channels", "track", "trim", "status", "started_at",
+        "size", "file", "node", "spool_path", "ended_by", "error_code", "reason", "callback",
+        "published",
+    ),
+    weak={"account": Account},
+)  # fmt: skip
+
 
 def call_row(record: CallOpened, ending: Row, updated_at: Any) -> Row:
     """``updated_at`` is a column value already. ``ending``: status, answered_at, ended_at, cause,
@@ -178,7 +201,7 @@ def call_row(record: CallOpened, ending: Row, updated_at: Any) -> Row:
         clip("from_tag", sip.get("from_tag", "")), clip("username", sip.get("username", "")),
         clip("source_ip", sip.get("source_ip", "")), sip.get("source_port", 0),
         clip("transport", sip.get("transport", "")), clip("user_agent", sip.get("user_agent", "")),
-        to_json(sip.get("headers", [])), media,
+        to_json(sip.get("headers", [])), media, to_json(record.callback),
     )  # fmt: skip
 
 
@@ -228,6 +251,27 @@ def webhook_row(record: WebhookAttempt) -> Row:
         clean_text(record.response_body), clip("remote_address", record.remote_address),
         record.duration_ms, record.connect_ms, record.first_byte_ms, record.error_code,
         clip("error_message", record.error_message),
+    )  # fmt: skip
+
+
+def outbox_row(record: CallbackPromised) -> Row:
+    clip = _clip_outbox
+    at = time_column(record.at)
+    return (
+        record.message_id, clip("stream", record.stream), record.position,
+        clip("purpose", record.purpose), record.call_sid or None, record.account_sid or None, at,
+        record.method, clip("url", record.url), to_json(record.parameters), "pending", 0, at, 0, "",
+    )  # fmt: skip
+
+
+def recording_row(record: RecordingStarted, published: int) -> Row:
+    """``published``: how many of its callbacks were promised with it."""
+    clip = _clip_recording
+    return (
+        record.recording_sid, record.account_sid or None, record.call_sid or None,
+        clip("source", record.source), record.channels, clip("track", record.track), record.trim,
+        "in-progress", time_column(record.at), 0, "", clip("node", record.node),
+        clip("spool_path", record.path), "", 0, "", to_json(record.callback), published,
     )  # fmt: skip
 
 

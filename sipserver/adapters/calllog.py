@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
@@ -43,8 +44,15 @@ class _Waiter:
 class CallLogWriter:
     """Implements ``calls.ports.CallLog``. Start and stop from the loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_promised: Callable[[list[str]], None] = lambda ids: None,
+    ) -> None:
+        """``on_promised`` gets the ids of callbacks whose promise has been committed; it is called
+        on the writer's thread and must not block."""
         self._loop = loop
+        self._on_promised = on_promised
         self._queue: deque[tuple[float, LogRecord | _Waiter]] = deque()
         self._records = 0
         self._wake = threading.Condition()
@@ -157,7 +165,7 @@ class CallLogWriter:
         attempt = 0
         while True:
             try:
-                calls.apply(records)
+                promised = calls.apply(records)
             except (OperationalError, InterfaceError) as error:
                 connections.close_all()
                 if self._stopping and attempt >= len(_RETRY_SECONDS):
@@ -176,6 +184,8 @@ class CallLogWriter:
                 log.error("log record refused: %s: %r", records[0].KIND, error, exc_info=ours)
                 return [(records[0], str(error))]
             else:
+                if promised:
+                    self._on_promised(promised)
                 return []
 
 

@@ -60,7 +60,7 @@ _ENDINGS = {
     "flow-lost": "flow-lost",
     "gone": "peer-gone",
     "session-expired": "session-expired",
-    "unacknowledged": "ack-timeout",
+    "prack-timeout": "ack-timeout",
 }
 # Status of an INVITE that the engine refused by itself to a cause.
 _REFUSALS = {483: "hops-exhausted", 503: "overloaded"}

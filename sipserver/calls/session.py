@@ -27,7 +27,12 @@ from sipserver.sip.events import Flow, InDialogRequest, MessageTraced, Notified
 from twimlrunner.engine.interrupts import Interrupt, Over
 from twimlrunner.engine.ports import CallbackTarget
 from twimlrunner.engine.scopes import InterruptSignal
-from twimlrunner.webhooks.callbacks import EVENT_OF_STATUS, progress_parameters
+from twimlrunner.webhooks.callbacks import (
+    EVENT_OF_STATUS,
+    STATUS_CALLBACK,
+    message_id,
+    progress_parameters,
+)
 from twimlrunner.webhooks.request import CallFacts
 
 if TYPE_CHECKING:
@@ -272,10 +277,10 @@ class CallSession(ABC):
         )
         self.env.log.append(
             CallbackPromised(
-                message_id=self.env.new_id(),
+                message_id=message_id(self.call_sid, self._promised),
                 stream=self.call_sid,
                 position=self._promised,
-                purpose="status-callback",
+                purpose=STATUS_CALLBACK,
                 call_sid=self.call_sid,
                 account_sid=self._account_sid(),
                 at=now,

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from sipdomains.bus import WORKERS, Bus, BusUnavailable
@@ -26,6 +27,7 @@ from sipdomains.contracts import (
     to_wire,
 )
 from twimlrunner.webhooks.batching import BatchWriter
+from twimlrunner.webhooks.callbacks import CallbackMessage, CallbackOutcome
 from twimlrunner.webhooks.client import WebhookClient
 from twimlrunner.webhooks.config import WebhookConfig
 from twimlrunner.webhooks.policy import INTERNAL_FAILURE, OVERLOADED
@@ -92,6 +94,13 @@ class FetchWorker:
                     continue
             ready.append((document, token))
         self._start_soon(ready)
+
+    def deliver(
+        self, message: CallbackMessage, token: str, *, verify_tls: bool
+    ) -> Future[CallbackOutcome]:
+        """Deliver a promised callback; never waits for a slot: streams bound how many there are."""
+        work = self._client.deliver(message, token, verify_tls=verify_tls)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def reply(self, replies: Sequence[FetchReply]) -> None:
         """Answer without a fetch (account unknown …)."""

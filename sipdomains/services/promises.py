@@ -1,0 +1,90 @@
+"""Callbacks that the record itself promises: of recordings that begin, and of calls whose node is
+gone. Those of live calls are promised by the call (``contracts.CallbackPromised``)."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from sipdomains.contracts import CallbackPromised, CallClosed, RecordingStarted
+from sipdomains.models import Call, OutboxMessage
+from twimlrunner.webhooks.callbacks import (
+    EVENT_OF_STATUS,
+    RECORDING_CALLBACK,
+    STATUS_CALLBACK,
+    message_id,
+    progress_parameters,
+    recording_parameters,
+)
+from twimlrunner.webhooks.request import CallFacts
+
+
+def recording_started(record: RecordingStarted) -> CallbackPromised | None:
+    """``in-progress``, if it is wanted."""
+    if "in-progress" not in record.callback.get("events", ()):
+        return None
+    path = f"/2010-04-01/Accounts/{record.account_sid}/Recordings/{record.recording_sid}"
+    return CallbackPromised(
+        message_id=message_id(record.recording_sid, 0),
+        stream=record.recording_sid,
+        position=0,
+        purpose=RECORDING_CALLBACK,
+        call_sid=record.call_sid,
+        account_sid=record.account_sid,
+        at=record.at,
+        method=record.callback["method"],
+        url=record.callback["url"],
+        parameters=recording_parameters(
+            account_sid=record.account_sid,
+            call_sid=record.call_sid,
+            recording_sid=record.recording_sid,
+            url=f"{settings.PUBLIC_URL}{path}",
+            status="in-progress",
+            seconds=None,
+            channels=record.channels,
+            started_at=record.at,
+            source=record.source,
+            track=record.track,
+        ),
+    )
+
+
+def of_lost_call(call: Call, closed: CallClosed) -> CallbackPromised | None:
+    """``completed`` of a call that its node can no longer tell of, if it is wanted."""
+    wanted = call.callback
+    if EVENT_OF_STATUS[closed.status] not in wanted.get("events", ()):
+        return None
+    position = OutboxMessage.objects.filter(stream=call.sid).count()
+    facts = CallFacts(
+        call_sid=call.sid,
+        account_sid=call.account_id or "",
+        from_=call.from_uri,
+        to=call.to_uri,
+        status=closed.status,
+        direction=call.direction,
+        parent_call_sid=call.parent_id or "",
+        sip_domain=call.domain_name,
+        sip_domain_sid=call.domain_id or "",
+        sip_username=call.username or None,
+        sip_call_id=call.sip_call_id,
+        source_ip=call.source_ip,
+    )
+    duration = None if closed.answered_at is None else closed.at - closed.answered_at
+    return CallbackPromised(
+        message_id=message_id(call.sid, position),
+        stream=call.sid,
+        position=position,
+        purpose=STATUS_CALLBACK,
+        call_sid=call.sid,
+        account_sid=call.account_id or "",
+        at=closed.at,
+        method=wanted["method"],
+        url=wanted["url"],
+        parameters=progress_parameters(
+            facts,
+            status=closed.status,
+            at=closed.at,
+            sequence=position,
+            duration=duration,
+            sip_response_code=closed.sip_status,
+        ),
+    )

@@ -56,7 +56,8 @@ class Relay:
         self._table = g711.TRANSCODING.get((source, target))
 
     def reset(self) -> None:
-        """The source is another one from now on."""
+        """What comes from now on does not continue what came: another source, or one that was not
+        heard for a while."""
         self._based = False
 
     # --- packets, in receiver.BUFFER --------------------------------------------------------
@@ -74,7 +75,12 @@ class Relay:
             return
         end = timestamp + size - HEADER_SIZE
         sequence = extended + self._shift
-        if timestamp == self._due and sequence == sender.sequence and self._based:
+        if (
+            timestamp == self._due
+            and sequence == sender.sequence
+            and BUFFER[1] < _MARKER  # a talkspurt may begin late without its timestamp saying so
+            and self._based
+        ):
             sender.sequence = self._next = sequence + 1
             self._due = end & 0xFFFFFFFF
             sender.until = end + self._offset

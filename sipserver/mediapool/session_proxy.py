@@ -42,7 +42,7 @@ class Parameters(Protocol):
 
 
 class Operation:
-    """A prompt or digits on their way. Ends exactly once."""
+    """A prompt, ring tone or digits on their way. Ends exactly once."""
 
     def __init__(self, session: SessionProxy, number: int) -> None:
         self._session = session

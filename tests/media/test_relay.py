@@ -124,6 +124,15 @@ def test_a_pause_of_the_source_is_a_gap_of_time_only():
     assert rig.markers() == [True, False, True, False]
 
 
+def test_a_source_whose_clock_stood_still_is_put_right_at_its_next_talkspurt():
+    rig = Joined()
+    rig.stream(1, 2)
+    rig.run(5000)
+    rig.hear(3, marker=True)
+    assert rig.out()[2][0] == 2
+    assert 5000 * 8 <= rig.out()[2][1] - 160 <= 5100 * 8
+
+
 @pytest.mark.parametrize(
     ("sequence", "timestamp"),
     [(3, 10**9), (3, -(10**9)), (1000, 3 * 160), (60000, 10**9)],
@@ -318,6 +327,14 @@ def test_a_digit_becomes_a_tone_for_a_peer_without_events():
     assert {packet.payload_type for _, packet in rig.packets} == {0}
     assert rig.ended == []
     assert all(step[0] == 1 for step in rig.steps())
+
+
+def test_no_more_tones_wait_than_a_person_can_press():
+    rig = Joined(dtmf_payload=None)
+    for _ in range(100):
+        rig.relay.digit("5")
+    rig.run(10000)
+    assert len(rig.packets) == 16 * 10
 
 
 @pytest.mark.parametrize("why", ["events-known", "held", "swallowed", "prompt"])

@@ -67,12 +67,10 @@ class TaskPublisher:
         for batch in batches:
             try:
                 self._send(name, batch)
-            except Exception as error:  # whatever the transport raises
+            except Exception as error:  # noqa: BLE001 - the transport's errors differ per broker
                 self.lost += 1
                 if not self._refused:
-                    log.warning(
-                        "tasks wait for the sweep, the broker does not take them: %s", error
-                    )
+                    log.warning("the broker takes no tasks, they wait for the sweep: %s", error)
                 self._refused = True
                 return
         self._refused = False

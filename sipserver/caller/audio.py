@@ -99,7 +99,7 @@ class Audio(asyncio.DatagramProtocol):
         self.packets += 1
         if packet.payload_type == self._dtmf:
             for digit in self._decoder.feed(packet.timestamp, packet.payload):
-                self._on_digit(digit.digit)
+                self._on_digit(digit)
             return
         if packet.payload_type in (0, 8):
             self._hear(packet)

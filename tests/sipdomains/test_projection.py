@@ -3,7 +3,7 @@ import pytest
 from sipdomains.contracts import CALL_STATUSES, FINAL_STATUSES
 from sipdomains.services import projection
 
-ORDER = {"queued": 0, "ringing": 1, "in-progress": 2}
+ORDER = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3}
 
 
 @pytest.mark.parametrize("target", CALL_STATUSES)

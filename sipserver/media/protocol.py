@@ -18,6 +18,13 @@ play           session, op, files, more                           - (accepted)
 extend         session, op, files, more                           -
 stop           session, op                                        -
 send_digits    session, op, digits (0-9 A-D # * w W)              - (accepted)
+record         session, op, path, channels (1 or 2), track        - (accepted)
+               (inbound, outbound, both), other (a session
+               whose peer is the outbound track, or null), max_s,
+               silence_s (0: off), finish_on (keys), beep
+ringback       session, op, country (see ``rtp.ringing``)         - (accepted)
+bridge         session, other, swallow (digits)                   -
+unbridge       session                                            -
 close          session                                            stats (:data:`STATS_FIELDS`)
 ping           -                                                  load (:data:`LOAD_FIELDS`)
 =============  =================================================  ===========================
@@ -31,11 +38,14 @@ without gaps in each session.
 event         data
 ============  ===========================================================================
 first_packet  remote [host, port], ms since the first connect
-digit         digit, duration_ms
+digit         digit: its key went down, or its tone was recognised
 rtp_timeout   silence_s
 stats         stats (only if WorkerConfig.stats_interval_s is not 0)
 ended         op, cause: end, stopped or failed (then also error); one for each accepted
-              play and send_digits, before the reply to ``close``
+              play, ringback and send_digits, before the reply to ``close``.
+              Of record also max-length, silence, key; then, but not if failed, seconds
+              (of the file), key (or empty), speech_s, peak (0..32768). It comes when the
+              file is complete, be it after the reply to ``close``
 ============  ===========================================================================
 """
 
@@ -61,6 +71,7 @@ CONNECT_FIELDS = (
     "ptime_ms",  # one of PTIMES; others are treated as 20
     "direction",  # ours
     "rtcp_mux",  # RTCP shares the RTP port (RFC 5761)
+    "inband_dtmf",  # listen for tones
 )
 
 STATS_FIELDS = (

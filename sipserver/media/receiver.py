@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from sipserver.media.keys import Keys
 from sipserver.media.ports import PortPair, disconnect
+from sipserver.media.taps import Taps
 from sipserver.rtp.latch import Address, SourceLatch
 from sipserver.rtp.packet import HEADER, HEADER_SIZE, MalformedPacket, is_rtcp, payload_span
 from sipserver.rtp.sequence import ReceiveStatistics
-from sipserver.rtp.telephone_event import Digit, TelephoneEventDecoder
+from sipserver.rtp.telephone_event import TelephoneEventDecoder
 
-_BUFFER = bytearray(2048)  # of the whole process: each packet is done with before the next
+BUFFER = bytearray(2048)  # of the whole process: each packet is done with before the next
+VIEWS = [memoryview(BUFFER)[:size] for size in range(len(BUFFER) + 1)]
 _COMFORT_NOISE = 13  # RFC 3389
 _RATE = 8000
-_EVENT_SILENCE = 0.2  # s without a packet of it, and an event is over
 
 Emit = Callable[[str, dict[str, Any]], None]
-Sink = Callable[[int, int, bytes], None]
-"""(extended sequence number, timestamp, payload) of each audio packet, as they come"""
+
+
+class Relay(Protocol):
+    """Takes the packet in :data:`BUFFER`, and may change it there; see ``bridge.Relay``."""
+
+    def audio(self, extended: int, timestamp: int, size: int) -> None: ...
+    def event(self, extended: int, timestamp: int, size: int) -> None: ...
+    def digit(self, digit: str) -> None: ...
+    def skip(self, extended: int) -> None: ...
+    def reset(self) -> None: ...
 
 
 class Receiver:
@@ -32,7 +42,6 @@ class Receiver:
         "_decoder",
         "_dtmf_payload",
         "_emit",
-        "_event_at",
         "_pair",
         "_past",
         "_payload_type",
@@ -40,32 +49,33 @@ class Receiver:
         "_receive_from",
         "_ssrc",
         "_trusting",
-        "alarm",
         "connected_at",
-        "digits",
         "first_packet_at",
         "heard_at",
+        "keys",
         "latch",
         "listening",
         "malformed",
         "octets",
         "on_rtcp",
         "packets",
+        "relay",
         "routed",
-        "sink",
         "ssrc_changes",
         "statistics",
+        "taps",
     )
 
-    def __init__(self, pair: PortPair, emit: Emit) -> None:
+    def __init__(self, pair: PortPair, keys: Keys, emit: Emit) -> None:
         self._pair = pair
+        self.keys = keys
+        self.taps = Taps()
         self._emit = emit
         self._receive = pair.rtp.recv_into
         self._receive_from = pair.rtp.recvfrom_into
         self._connected = False  # the socket is
         self._trusting = False  # all that comes is from there
         self._decoder = TelephoneEventDecoder()
-        self._event_at = 0.0
         self._payload_type = -1
         self._dtmf_payload: int | None = None
         self._ssrc = -1
@@ -78,13 +88,11 @@ class Receiver:
         self.heard_at = 0.0
         self.packets = 0
         self.octets = 0
-        self.digits = 0
         self.malformed = 0
         self.ssrc_changes = 0
-        self.sink: Sink | None = None
+        self.relay: Relay | None = None
         self.on_rtcp: Callable[[bytes, float], None] = lambda data, now: None
         self.routed: Callable[[], None] = lambda: None  # the route to the peer has changed
-        self.alarm: Callable[[float, Callable[[float], None]], None] = lambda at, action: None
 
     def configure(
         self,
@@ -104,6 +112,8 @@ class Receiver:
             self._open_route()
         if listening and not self.listening:
             self.heard_at = now  # silence counts from here
+        if listening != self.listening and self.relay is not None:
+            self.relay.reset()  # what comes while we do not listen is not lost to the other side
         self.listening = listening
         self.routed()
 
@@ -122,15 +132,15 @@ class Receiver:
         source: Any = None
         try:
             if self._trusting:
-                size = self._receive(_BUFFER)
+                size = self._receive(BUFFER)
             else:
-                size, source = self._receive_from(_BUFFER)
+                size, source = self._receive_from(BUFFER)
         except OSError:
             return  # nothing there after all, or the peer's host refused a packet of ours
-        if size < HEADER_SIZE or _BUFFER[0] >> 6 != 2:
+        if size < HEADER_SIZE or BUFFER[0] >> 6 != 2:
             self.malformed += 1
             return
-        _, second, sequence, timestamp, ssrc = HEADER.unpack_from(_BUFFER)
+        _, second, sequence, timestamp, ssrc = HEADER.unpack_from(BUFFER)
         payload_type = second & 0x7F
         if (source is not None or ssrc != self._ssrc) and not self._admit(
             source, second, ssrc, sequence, size, now
@@ -143,10 +153,10 @@ class Receiver:
             self.heard_at = now
             self.packets += 1
             self.octets += size - HEADER_SIZE
-            if self._decoder.active:
-                self._report(self._decoder.passed(timestamp))
-            if self.sink is not None and self.listening:
-                self._to_sink(self.sink, statistics.highest, timestamp, size)
+            if self.taps.listeners and self.listening:
+                self._tell_taps(timestamp, size)
+            if self.relay is not None and self.listening:
+                self.relay.audio(statistics.extended(sequence), timestamp, size)
         elif payload_type == self._dtmf_payload:
             self._on_event(sequence, timestamp, size, now)
         else:
@@ -154,8 +164,10 @@ class Receiver:
 
     def _on_other(self, payload_type: int, sequence: int, now: float) -> None:
         if payload_type == _COMFORT_NOISE and self.statistics is not None:
-            self.statistics.count(sequence)
+            counted = self.statistics.count(sequence)
             self.heard_at = now
+            if counted and self.relay is not None:
+                self.relay.skip(self.statistics.extended(sequence))
         else:
             self.malformed += 1
 
@@ -168,7 +180,7 @@ class Receiver:
             return False
         if is_rtcp(second):
             if source is None or source[0] == latch.remote[0]:
-                self.on_rtcp(bytes(_BUFFER[:size]), now)
+                self.on_rtcp(bytes(BUFFER[:size]), now)
             else:
                 latch.foreign += 1
             return False
@@ -192,51 +204,40 @@ class Receiver:
         """Statistics and events of a new SSRC begin anew."""
         if self.statistics is not None:
             self.ssrc_changes += 1
-            self._report(self._decoder.flush())
+            if self.relay is not None:
+                self.relay.reset()
             self._past = self.totals()
         self._ssrc = ssrc
         self.statistics = ReceiveStatistics(sequence)
         self._decoder = TelephoneEventDecoder()
 
-    def _to_sink(self, sink: Sink, extended: int, timestamp: int, size: int) -> None:
+    def _tell_taps(self, timestamp: int, size: int) -> None:
         try:
-            start, end = payload_span(_BUFFER, size)
+            start, end = payload_span(BUFFER, size)
         except MalformedPacket:
             self.malformed += 1
             return
-        sink(extended, timestamp, bytes(_BUFFER[start:end]))
+        self.taps.hear(timestamp, bytes(BUFFER[start:end]))
 
     def _on_event(self, sequence: int, timestamp: int, size: int, now: float) -> None:
         try:
-            start, end = payload_span(_BUFFER, size)
+            start, end = payload_span(BUFFER, size)
         except MalformedPacket:
             self.malformed += 1
             return
         if self.statistics is None or not self.statistics.count(sequence):
             return
-        self.heard_at = self._event_at = now
+        self.heard_at = now
         self.packets += 1
         self.octets += end - start
-        was_active = self._decoder.active
-        self._report(self._decoder.feed(timestamp, bytes(_BUFFER[start:end])))
-        if self._decoder.active and not was_active:
-            self.alarm(now + _EVENT_SILENCE, self._check_event)
-
-    def _check_event(self, now: float) -> None:
-        """An event without an end: all its end packets were lost, or it goes on."""
-        if not self._decoder.active:
-            return
-        over = self._event_at + _EVENT_SILENCE
-        if now >= over:
-            self._report(self._decoder.flush())
-        else:
-            self.alarm(over, self._check_event)
-
-    def _report(self, digits: list[Digit]) -> None:
-        for digit in digits:
-            if self.listening:
-                self.digits += 1
-                self._emit("digit", {"digit": digit.digit, "duration_ms": digit.duration_ms})
+        self.keys.hold(now)
+        digit = self._decoder.feed(timestamp, bytes(BUFFER[start:end]))
+        if digit and self.listening:
+            self.keys.event(digit, now)
+            if self.relay is not None:
+                self.relay.digit(digit)
+        if self.relay is not None and self.listening:
+            self.relay.event(self.statistics.extended(sequence), timestamp, size)
 
     # --- route ------------------------------------------------------------------------------
 

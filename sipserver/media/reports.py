@@ -141,7 +141,7 @@ class Reports:
             "first_packet_ms": None
             if first is None
             else round((first - receiver.connected_at) * 1000, 1),
-            "digits": receiver.digits,
+            "digits": receiver.keys.count,
             "late_ticks": timing.late,
             "deviation_ms": summarize(timing.buckets),
             "mos": self._mos(lost, receiver.packets + lost, jitter),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sipserver.media.pacer import Pacer, Timing
 from sipserver.media.prompts import Prompt, PromptCache
+from sipserver.media.taps import Taps
 from sipserver.rtp import g711, ringing, tone
 from sipserver.rtp.packet import HEADER, HEADER_SIZE, PLAIN
 from sipserver.rtp.telephone_event import END_PACKETS, EventPacket, ended, paced
@@ -17,18 +18,21 @@ from sipserver.rtp.wav import UnsupportedWav
 _RATE = 8  # timestamp units per ms
 _MARKER = 0x80
 _PASSED_ON = 0  # number of an operation that nobody waits for; those of the node begin at 1
+_MOST_PASSED_ON = 16  # waiting at a time
 Ended = Callable[[int, str, str], None]
 """(operation, cause, error text or empty)"""
 
 
 @dataclass(slots=True, eq=False)
 class Operation:
-    """A prompt of one or several files, a ring tone, or digits."""
+    """A prompt of one or several files, a ring tone, a beep, or digits."""
 
     number: int
     files: deque[str] = field(default_factory=deque)
     more: bool = False  # further files will come
     country: str = ""  # whose ring tone, without end
+    beeped: Callable[[str], None] | None = None  # a beep: who is told of its end
+    beep: bytes = b""  # linear, until it has begun
     digits: str = ""
     steps: Iterator[EventPacket | None] | None = None  # digits under way as telephone-events
     prompt: Prompt | None = None  # file under way
@@ -72,6 +76,7 @@ class Sender:
         "skipped",
         "slot",
         "ssrc",
+        "taps",
         "timing",
         "transmit",
         "until",
@@ -82,6 +87,7 @@ class Sender:
         self._prompts = prompts
         self._ended = ended
         self.slot = 0
+        self.taps = Taps()  # on audio
         self.timing = Timing()
         self.ssrc = int.from_bytes(os.urandom(4), "big")
         self._timestamp_base = int.from_bytes(os.urandom(4), "big")
@@ -155,13 +161,18 @@ class Sender:
     def ring(self, number: int, country: str) -> None:
         self._submit(Operation(number, country=country))
 
+    def beep(self, number: int, beeped: Callable[[str], None]) -> None:
+        """The tone before a recording. ``beeped`` gets the cause of its end: end or stopped."""
+        self._submit(Operation(number, beeped=beeped, beep=tone.beep()))
+
     def dial(self, number: int, digits: str) -> None:
         self._submit(Operation(number, digits=digits))
 
     def pass_on(self, digit: str) -> None:
         """A digit from the other leg of a bridge, for a peer without telephone-event. Beside a
-        prompt there is no place for it."""
-        if not self.queue or self.queue[-1].number == _PASSED_ON:
+        prompt there is no place for it, nor for more than a person can press."""
+        waiting = len(self.queue)
+        if not waiting or (waiting < _MOST_PASSED_ON and self.queue[-1].number == _PASSED_ON):
             self.dial(_PASSED_ON, digit)
 
     def _submit(self, operation: Operation) -> None:
@@ -214,7 +225,9 @@ class Sender:
 
     def _finish(self, operation: Operation, cause: str, error: str = "") -> None:
         self.queue.remove(operation)
-        if operation.number != _PASSED_ON:
+        if operation.beeped is not None:
+            operation.beeped(cause)
+        elif operation.number != _PASSED_ON:
             self._ended(operation.number, cause, error)
 
     def _wake(self) -> None:
@@ -252,6 +265,8 @@ class Sender:
             self.ssrc,
         )
         packet[HEADER_SIZE:] = frame
+        if self.taps.listeners:
+            self.taps.hear(self._timestamp_base + ms * _RATE, frame)
         self.sequence = sequence + 1
         self._second = self.payload_type
         try:
@@ -299,6 +314,9 @@ class Sender:
             if self.dtmf_payload is None:
                 return tone.dial(digits, self._codec)
             operation.steps = paced(digits, self._ptime)
+        if operation.beep:
+            beep, operation.beep = operation.beep, b""
+            return g711.encode(beep, self._codec)
         if operation.country:
             return ringing.cycle(operation.country, self._codec)
         while True:

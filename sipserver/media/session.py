@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
+from sipserver.media import recording
+from sipserver.media.bridge import Relay
+from sipserver.media.disk import Disk
+from sipserver.media.keys import Keys
 from sipserver.media.pacer import Alarms, Pacer
 from sipserver.media.ports import PortPair, numeric
 from sipserver.media.prompts import PromptCache
@@ -13,6 +18,7 @@ from sipserver.media.protocol import CODECS, DIRECTIONS, PTIMES, WorkerConfig
 from sipserver.media.receiver import Receiver
 from sipserver.media.reports import Reports
 from sipserver.media.sender import Sender
+from sipserver.media.taps import ToneTap
 from sipserver.rtp.latch import Address
 
 _HOUSEKEEPING = 1.0  # s
@@ -28,6 +34,7 @@ class Session:
         pacer: Pacer,
         prompts: PromptCache,
         alarms: Alarms,
+        disk: Disk,
         config: WorkerConfig,
         *,
         epoch: float,
@@ -38,14 +45,18 @@ class Session:
         self._config = config
         self._emit = emit
         self.sender = Sender(pacer, prompts, self._on_ended)
-        self.receiver = Receiver(pair, emit)
+        self._keys = Keys(self._on_key)
+        self._tones = ToneTap(self._keys, monotonic)
+        self.receiver = Receiver(pair, self._keys, emit)
+        self._recordings = recording.Recordings(self.sender, disk, alarms, emit)
         self._reports = Reports(
             self.sender, self.receiver, interval=config.rtcp_interval_s, epoch=epoch
         )
         self.receiver.routed = self._route
-        self.receiver.alarm = alarms.at
         self.receiver.on_rtcp = self._reports.receive
         self._codec = ""
+        self._partner: Session | None = None  # of the bridge
+        self._relay = Relay(self.sender)  # of what the partner hears
         self._connected = False
         self._closed = False
         self._timed_out = False
@@ -70,6 +81,11 @@ class Session:
         self._codec = codec
         self._rtcp_mux = bool(arguments.get("rtcp_mux"))
         self._rtcp_remote = None
+        self.receiver.taps.remove(self._tones)
+        if arguments.get("inband_dtmf"):
+            self.receiver.taps.add(self._tones)
+        self.receiver.taps.recode(codec)
+        self.sender.taps.recode(codec)
         self.receiver.configure(
             remote,
             self._config.relatch_after_s,
@@ -85,6 +101,9 @@ class Session:
             ptime=ptime,
             sending=reachable and direction in ("sendrecv", "sendonly"),
         )
+        self._tune()
+        if self._partner is not None:
+            self._partner._tune()
         if not self._connected:
             self._connected = True
             self._reports.schedule(now, initial=True)
@@ -94,10 +113,56 @@ class Session:
     def play(self, operation: int, files: Sequence[str], *, more: bool) -> None:
         self.sender.play(operation, files, more=more)
 
+    def record(self, operation: int, arguments: dict[str, Any], other: Session | None) -> None:
+        """Raises KeyError, TypeError or ValueError."""
+        self._recordings.start(
+            operation,
+            recording.plan(arguments),
+            self.receiver.taps,
+            self.sender.taps if other is None else other.receiver.taps,
+        )
+
+    def stop(self, operation: int, now: float) -> bool:
+        """False: no such operation (any more)."""
+        return self._recordings.stop(operation, now) or self.sender.stop(operation)
+
+    def bridge(self, other: Session, swallow: str) -> None:
+        """From now on each is sent what the other hears, except the digits ``swallow`` of this
+        side. A bridge with a third one ends; renewed, only ``swallow`` changes. Raises ValueError:
+        not with oneself."""
+        if other is self:
+            raise ValueError("bridge with itself")
+        if self._partner is not other:
+            self.unbridge()
+            other.unbridge()
+            self._join(other)
+            other._join(self)
+        other._relay.swallow = swallow
+
+    def _join(self, other: Session) -> None:
+        self._partner = other
+        self._relay.reset()
+        self._relay.swallow = ""
+        other.receiver.relay = self._relay
+        self._tune()
+
+    def _tune(self) -> None:
+        if self._partner is not None:
+            self._relay.tune(self._partner._codec, self._codec)
+
+    def unbridge(self) -> None:
+        """Nothing happens without a bridge."""
+        other, self._partner = self._partner, None
+        if other is not None:
+            other._partner = None
+            self.receiver.relay = other.receiver.relay = None
+
     def close(self, now: float) -> dict[str, Any]:
         """Ends all operations, says goodbye, returns the final statistics."""
         if not self._closed:
             self._closed = True
+            self.unbridge()
+            self._recordings.close(now)
             self.sender.close()
             if self._connected and self.sender.packets:
                 self._send_rtcp(self._reports.build(now, bye=True))
@@ -167,6 +232,10 @@ class Session:
         elif not self._timed_out:
             self._timed_out = True
             self._emit("rtp_timeout", {"silence_s": round(silence, 1)})
+
+    def _on_key(self, key: str, now: float) -> None:
+        self._emit("digit", {"digit": key})
+        self._recordings.key(key, now)
 
     def _on_ended(self, operation: int, cause: str, error: str) -> None:
         data: dict[str, Any] = {"op": operation, "cause": cause}

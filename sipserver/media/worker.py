@@ -16,16 +16,19 @@ import signal
 import socket
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from time import monotonic, process_time, time
 from typing import Any
 
 from sipserver.media import protocol
+from sipserver.media.disk import Disk
 from sipserver.media.pacer import Alarms, Pacer, summarize
 from sipserver.media.ports import NoPort, PortPool
 from sipserver.media.prompts import PromptCache
 from sipserver.media.session import Session
+from sipserver.rtp.ringing import RINGING
 from sipserver.rtp.telephone_event import valid_digits
 
 _BATCH = 0.001  # s between two reads of the RTP sockets
@@ -45,13 +48,13 @@ class Worker:
         self._unsent = bytearray()
         self._replies: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._sessions: dict[int, Session] = {}
-        self._sequences: dict[int, int] = {}
         self._handlers: dict[int, Callable[[float], None]] = {}
         self._sockets = select.epoll()
         now = monotonic()
         self._epoch = time() - now
         self._pacer = Pacer()
         self._alarms = Alarms()
+        self._disk = Disk()
         self._config: protocol.WorkerConfig | None = None
         self._read_at = 0.0
         self._cpu = (now, process_time())
@@ -179,12 +182,12 @@ class Worker:
             self._pacer,
             self._prompts,
             self._alarms,
+            self._disk,
             self._config,
             epoch=self._epoch,
-            emit=partial(self._emit, number),
+            emit=partial(self._emit, number, count(1)),
         )
         self._sessions[number] = session
-        self._sequences[number] = 0
         return {"port": pair.port}
 
     def _session(self, message: dict[str, Any]) -> Session:
@@ -218,7 +221,7 @@ class Worker:
         return {}
 
     def _stop(self, message: dict[str, Any]) -> dict[str, Any]:
-        if not self._session(message).sender.stop(int(message["op"])):
+        if not self._session(message).stop(int(message["op"]), monotonic()):
             raise CommandError("no-operation")
         return {}
 
@@ -231,6 +234,34 @@ class Worker:
         self._session(message).sender.dial(int(message["op"]), digits)
         return {}
 
+    def _record(self, message: dict[str, Any]) -> dict[str, Any]:
+        session, other = self._session(message), None
+        if message["other"] is not None:
+            other = self._session({"session": message["other"]})
+        session.record(int(message["op"]), message, other)
+        return {}
+
+    def _ringback(self, message: dict[str, Any]) -> dict[str, Any]:
+        country = message["country"]
+        if country not in RINGING:
+            raise CommandError("bad-command")
+        self._session(message).sender.ring(int(message["op"]), country)
+        return {}
+
+    def _bridge(self, message: dict[str, Any]) -> dict[str, Any]:
+        session, other = self._session(message), self._sessions.get(int(message["other"]))
+        if other is None:
+            raise CommandError("no-session")
+        swallow = message["swallow"]
+        if not isinstance(swallow, str):
+            raise CommandError("bad-command")
+        session.bridge(other, swallow)
+        return {}
+
+    def _unbridge(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._session(message).unbridge()
+        return {}
+
     def _close(self, message: dict[str, Any]) -> dict[str, Any]:
         session = self._session(message)
         now = monotonic()
@@ -239,8 +270,7 @@ class Worker:
             if self._handlers.pop(sock.fileno(), None) is not None:
                 self._sockets.unregister(sock.fileno())
         self._ports.give_back(session.pair, now)
-        number = int(message["session"])
-        del self._sessions[number], self._sequences[number]
+        del self._sessions[int(message["session"])]
         return {"stats": stats}
 
     def _ping(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -261,9 +291,8 @@ class Worker:
         }
         return {"load": load}
 
-    def _emit(self, number: int, event: str, data: dict[str, Any]) -> None:
-        self._sequences[number] += 1
-        message = {"event": event, "session": number, "seq": self._sequences[number], **data}
+    def _emit(self, number: int, sequence: Iterator[int], event: str, data: dict[str, Any]) -> None:
+        message = {"event": event, "session": number, "seq": next(sequence), **data}
         self._unsent += protocol.encode(message)
 
 
@@ -274,6 +303,10 @@ _COMMANDS: dict[str, Callable[[Worker, dict[str, Any]], dict[str, Any]]] = {
     "extend": Worker._extend,
     "stop": Worker._stop,
     "send_digits": Worker._send_digits,
+    "record": Worker._record,
+    "ringback": Worker._ringback,
+    "bridge": Worker._bridge,
+    "unbridge": Worker._unbridge,
     "close": Worker._close,
     "ping": Worker._ping,
 }

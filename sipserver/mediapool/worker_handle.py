@@ -209,4 +209,8 @@ class WorkerHandle(asyncio.Protocol):
 def _environment() -> dict[str, str]:
     """Ours, with this source tree importable wherever the node was started."""
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else _ROOT}
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else _ROOT,
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's: a worker has one core, and no large matrices
+    }

@@ -13,7 +13,8 @@ GAP_MS = 100
 VOLUME = 10  # dBm0 below zero
 END_PACKETS = 3  # section 2.5.1.4
 _RATE = 8  # timestamp units per ms
-_MAX_DURATION = 0xFFFF
+_MAX_DURATION = 0xFFFF  # of a segment of an event
+_STRAGGLING = 80000  # timestamp units back at which a packet is not late, the source began anew
 _PAYLOAD = Struct("!BBH")
 
 
@@ -23,12 +24,6 @@ class EventPacket:
 
     payload: bytes
     first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Digit:
-    digit: str
-    duration_ms: int
 
 
 def valid_digits(digits: str) -> bool:
@@ -65,67 +60,29 @@ def ended(payload: bytes) -> bytes:
 class TelephoneEventDecoder:
     """Digits out of event packets, whatever was lost, repeated or reordered.
 
-    An event is known by its timestamp. It is reported once: when an end packet comes, even the
-    only packet of it; or, if all end packets are lost, when the next event begins or
-    :meth:`flush` is called because audio goes on or nothing more comes.
+    An event is known by its timestamp. It is told with its first packet that comes, be it the last
+    one sent: whoever waits for a key wants to know when it goes down.
     """
 
-    __slots__ = ("_code", "_duration", "_earlier", "_ended", "_timestamp")
+    __slots__ = ("_code", "_timestamp")
 
     def __init__(self) -> None:
-        self._timestamp: int | None = None  # of the event (or its last segment) under way
+        self._timestamp: int | None = None  # of the last event, or of its last segment
         self._code = 0
-        self._duration = 0
-        self._earlier = 0  # duration of full segments before (section 2.5.1.3)
-        self._ended: int | None = None  # timestamp of the last event reported
 
-    @property
-    def active(self) -> bool:
-        return self._timestamp is not None
-
-    def feed(self, timestamp: int, payload: bytes) -> list[Digit]:
-        """Digits that ended with this packet, in order: at most two."""
+    def feed(self, timestamp: int, payload: bytes) -> str:
+        """The digit that begins with this packet, mostly empty."""
         if len(payload) < 4:
-            return []
-        code, flags, duration = _PAYLOAD.unpack_from(payload)
+            return ""
+        code = payload[0]
         if code >= len(DIGITS):
-            return []
-        if self._ended is not None and not 0 < (timestamp - self._ended) & 0xFFFFFFFF < 1 << 31:
-            return []  # repeat or straggler of what has been reported
-        found: list[Digit] = []
-        if self._timestamp is None:
-            self._begin(timestamp, code)
-        elif timestamp != self._timestamp:
-            ahead = (timestamp - self._timestamp) & 0xFFFFFFFF
-            if ahead >= 1 << 31:
-                return []  # straggler of an earlier segment
-            if code == self._code and ahead == _MAX_DURATION:
-                self._earlier += _MAX_DURATION
-                self._timestamp, self._duration = timestamp, 0
-            else:
-                found += self.flush()
-                self._begin(timestamp, code)
-        self._duration = max(self._duration, duration)
-        if flags & 0x80:
-            found += self.flush()
-        return found
-
-    def _begin(self, timestamp: int, code: int) -> None:
+            return ""
+        if self._timestamp is not None:
+            ahead = (timestamp - self._timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
+            if -_STRAGGLING < ahead <= 0:
+                return ""
+            if ahead == _MAX_DURATION and code == self._code:  # section 2.5.1.3
+                self._timestamp = timestamp
+                return ""
         self._timestamp, self._code = timestamp, code
-        self._duration = self._earlier = 0
-
-    def passed(self, timestamp: int) -> list[Digit]:
-        """Audio of this time came: the event under way is over if nothing told of it for three
-        packets (section 2.5.2.2). Audio beside an event does not end it."""
-        if self._timestamp is None:
-            return []
-        ahead = (timestamp - self._timestamp - self._duration) & 0xFFFFFFFF
-        return self.flush() if 60 * _RATE < ahead < 1 << 31 else []
-
-    def flush(self) -> list[Digit]:
-        """The event under way, taken as ended."""
-        if self._timestamp is None:
-            return []
-        digit = Digit(DIGITS[self._code], (self._earlier + self._duration) // _RATE)
-        self._ended, self._timestamp = self._timestamp, None
-        return [digit]
+        return DIGITS[code]

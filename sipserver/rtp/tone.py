@@ -1,9 +1,9 @@
-"""Dual tones (ITU-T Q.23) for peers without telephone-event. 8 kHz, 16-bit."""
+"""Dual tones (ITU-T Q.23) for peers without telephone-event, and the beep. 8 kHz, 16-bit."""
 
 from __future__ import annotations
 
 from array import array
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import pi, sin
 
 from sipserver.rtp import g711
@@ -18,19 +18,31 @@ FREQUENCIES = {
     for high, key in zip(HIGH, row, strict=True)
 }
 _AMPLITUDE = 5000  # each tone about -13 dBm0, their sum about -10
+_BEEP = 1000  # Hz
+_BEEP_MS = 300
 _RAMP = 16  # samples of fading in and out: no clicks
 
 
 @lru_cache(maxsize=32)
 def tone(key: str, codec: str) -> bytes:
     """One key's tone of TONE_MS, encoded."""
-    low, high = (2 * pi * frequency / 8000 for frequency in FREQUENCIES[key])
-    count = TONE_MS * 8
+    return g711.encode(_mixed(FREQUENCIES[key], TONE_MS), codec)
+
+
+@cache
+def beep() -> bytes:
+    """The tone before a recording, linear."""
+    return _mixed((_BEEP,), _BEEP_MS)
+
+
+def _mixed(frequencies: tuple[int, ...], ms: int) -> bytes:
+    steps = [2 * pi * frequency / 8000 for frequency in frequencies]
+    count = ms * 8
     samples = array("h")
     for n in range(count):
         fade = min(1.0, (n + 1) / _RAMP, (count - n) / _RAMP)
-        samples.append(int(_AMPLITUDE * fade * (sin(low * n) + sin(high * n))))
-    return g711.encode(samples.tobytes(), codec)
+        samples.append(int(_AMPLITUDE * fade * sum(sin(step * n) for step in steps)))
+    return samples.tobytes()
 
 
 def dial(digits: str, codec: str) -> bytes:

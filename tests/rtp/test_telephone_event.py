@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from sipserver.rtp.telephone_event import (
     DIGITS,
-    Digit,
     TelephoneEventDecoder,
     paced,
     valid_digits,
@@ -31,12 +30,7 @@ def sent(digits, ptime=20):
 
 def decoded(packets):
     decoder = TelephoneEventDecoder()
-    found = [digit for packet in packets for digit in decoder.feed(*packet)]
-    return found + decoder.flush()
-
-
-def text(digits):
-    return "".join(digit.digit for digit in digits)
+    return "".join(decoder.feed(*packet) for packet in packets)
 
 
 def test_pace_of_one_digit():
@@ -64,9 +58,13 @@ def test_time_taken(digits, ms, ptime):
 
 @pytest.mark.parametrize("ptime", [10, 20, 30, 40, 60])
 def test_round_trip(ptime):
-    assert decoded(sent(DIGITS, ptime)) == [
-        Digit(digit, -(-100 // ptime) * ptime) for digit in DIGITS
-    ]
+    assert decoded(sent(DIGITS, ptime)) == DIGITS
+
+
+def test_a_digit_is_told_with_its_first_packet():
+    decoder = TelephoneEventDecoder()
+    assert decoder.feed(960, event(7, 0)) == "7"
+    assert [decoder.feed(960, event(7, n)) for n in (160, 320, 320)] == ["", "", ""]
 
 
 @given(st.text(DIGITS, min_size=1, max_size=12), st.integers(0, 1 << 30))
@@ -79,44 +77,32 @@ def test_round_trip_over_a_bad_line(digits, seed):
         of_event = [packet for packet in wire if packet[0] == start]
         left = chance.sample(of_event, chance.randint(1, len(of_event)))
         packets += left + chance.sample(left, chance.randint(0, len(left)))
-    assert text(decoded(packets)) == digits
+    assert decoded(packets) == digits
 
 
 @pytest.mark.parametrize(
     ("packets", "digits"),
     [
-        ([(0, event(1, 800, end=True))], [Digit("1", 100)]),  # only an end packet
-        ([(0, event(1, 160)), (0, event(1, 320))], [Digit("1", 40)]),  # no end packet
-        ([(0, event(1, 160)), (960, event(1, 160, end=True))], [Digit("1", 20), Digit("1", 20)]),
-        ([(0, event(1, 800, end=True)), (0, event(1, 640))], [Digit("1", 100)]),  # straggler
-        (
-            [(960, event(2, 800, end=True)), (0, event(1, 800, end=True))],
-            [Digit("2", 100)],  # an event older than one reported
-        ),
+        ([(0, event(1, 800, end=True))], "1"),  # only an end packet
+        ([(0, event(1, 160)), (0, event(1, 320))], "1"),  # no end packet
+        ([(0, event(1, 160)), (960, event(1, 160, end=True))], "11"),
+        ([(0, event(1, 800, end=True)), (0, event(1, 640))], "1"),  # straggler
+        ([(960, event(2, 800, end=True)), (0, event(1, 800, end=True))], "2"),  # older than told
+        ([(9_000_000, event(2, 800)), (500, event(1, 160))], "21"),  # the source began anew
         (
             [(0, event(3, 0xFFFF)), (0xFFFF, event(3, 160)), (0xFFFF, event(3, 465, end=True))],
-            [Digit("3", 8250)],  # a long event in two segments
+            "3",  # a long event in two segments
         ),
+        ([(0, event(3, 0xFFFF)), (0xFFFF, event(4, 160))], "34"),
         ([(0xFFFFFF00, event(4, 800, end=True)), (0x100, event(5, 80, end=True))], "45"),
-        ([(0, event(16, 800, end=True))], []),  # flash
-        ([(0, event(255, 800, end=True))], []),
-        ([(0, b"\x01\x8a\x03")], []),  # too short
-        ([(0, b"")], []),
+        ([(0, event(16, 800, end=True))], ""),  # flash
+        ([(0, event(255, 800, end=True))], ""),
+        ([(0, b"\x01\x8a\x03")], ""),  # too short
+        ([(0, b"")], ""),
     ],
 )
 def test_decoder(packets, digits):
-    found = decoded(packets)
-    assert (text(found) if isinstance(digits, str) else found) == digits
-
-
-def test_audio_ends_an_event_whose_end_was_lost():
-    decoder = TelephoneEventDecoder()
-    decoder.feed(1000, event(7, 320))
-    assert decoder.passed(1000 + 320) == []
-    assert decoder.passed(900) == []
-    assert decoder.passed(1000 + 320 + 640) == [Digit("7", 40)]
-    assert decoder.feed(1000, event(7, 800, end=True)) == []
-    assert not decoder.active
+    assert decoded(packets) == digits
 
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFFFFFF), st.binary(max_size=8)), max_size=50))

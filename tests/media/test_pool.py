@@ -324,6 +324,12 @@ def test_one_reply_for_each_command(channel, wav):
         ("send_digits", {"session": 1, "op": 2, "digits": "x"}, "bad-command"),
         ("send_digits", {"session": 1, "op": 2, "digits": "1" * 600}, "bad-command"),
         ("connect", {**CONNECT, "session": 1, "port": None}, "bad-command"),
+        ("ringback", {"session": 1, "op": 3, "country": "xx"}, "bad-command"),
+        ("bridge", {"session": 1, "other": 1, "swallow": ""}, "bad-command"),
+        ("bridge", {"session": 1, "other": 9, "swallow": ""}, "no-session"),
+        ("bridge", {"session": 9, "other": 1, "swallow": ""}, "no-session"),
+        ("bridge", {"session": 1, "other": 1, "swallow": None}, "bad-command"),
+        ("unbridge", {"session": 9}, "no-session"),
     ]
     for number, (command, arguments, error) in enumerate(table, 10):
         reply = channel.ask(number, command, **arguments)

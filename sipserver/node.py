@@ -16,7 +16,6 @@ from django.db import Error as DatabaseFailure  # InterfaceError too
 from sipdomains import sids
 from sipdomains.bus import Bus
 from sipdomains.celery import app as celery_app
-from sipdomains.contracts import TASK_FOLLOW_UP_TRANSFER
 from sipdomains.services import nodes as node_service
 from sipserver.adapters.calllog import CallLogWriter
 from sipserver.adapters.dbpool import DatabasePool
@@ -90,7 +89,9 @@ class Node:
         self._database = DatabasePool()
         self._directory = CachedDirectory(self._database)
         self._tasks_out = TaskPublisher(celery_app.send_task)
-        self._log = CallLogWriter(loop, self._tasks_out.deliver)
+        self._log = CallLogWriter(
+            loop, lambda owed: self._tasks_out.see_to(owed.callbacks, owed.transfers)
+        )
         self._gateway = CeleryWebhookGateway(
             self.boot_id, bus, publish, total_seconds=config.webhook_total_seconds
         )
@@ -128,7 +129,6 @@ class Node:
             recordings=RecordingStore(
                 self._recording_pool, config.recording_spool, config.public_url
             ),
-            tasks=self._tasks_out,
             clock=SystemClock(),
             new_call_sid=new_call_sid,
             new_id=lambda: secrets.token_hex(16),
@@ -222,9 +222,7 @@ class Node:
     def _beat_once(self) -> bool:
         alive = node_service.heartbeat(self.boot_id, now(), draining=self.calls.draining)
         swept = node_service.sweep(now())
-        self._tasks_out.deliver(swept.callbacks)
-        for transfer in swept.transfers:
-            self._tasks_out.publish(TASK_FOLLOW_UP_TRANSFER, *transfer)
+        self._tasks_out.see_to(swept.callbacks, swept.transfers)
         return alive
 
     # --- pieces of configuration --------------------------------------------------------------
@@ -257,6 +255,7 @@ class Node:
             node=self.boot_id,
             user_agent=config.user_agent,
             transfer_watch_seconds=TRANSFER_WATCH_SECONDS,
+            sip_ports=frozenset(listen.port for listen in config.listen),
             intake=IntakeConfig(
                 realm=config.realm,
                 nonce_secret=config.nonce_secret,

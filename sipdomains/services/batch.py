@@ -75,6 +75,15 @@ class _Facts:
         return min((at for status, at in self.statuses if status == "in-progress"), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a commit obliges workers to: ids of callbacks that it promised, and transfers (call SID,
+    number) that have ended and are to be followed up."""
+
+    callbacks: list[str]
+    transfers: list[tuple[str, int]]
+
+
 class Batch:
     """Records sorted by table; rows are built before the transaction begins."""
 
@@ -121,9 +130,11 @@ class Batch:
                 self._transfers.append(record)
 
     @property
-    def promised(self) -> list[str]:
-        """Ids of the callbacks that this commit promises."""
-        return [record.message_id for record in self._promises]
+    def owed(self) -> Owed:
+        return Owed(
+            [record.message_id for record in self._promises],
+            [(record.call_sid, record.number) for record in self._transfers if record.ended_by],
+        )
 
     def write(self, cursor: CursorWrapper) -> None:
         if self._opens:

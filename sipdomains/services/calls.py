@@ -16,9 +16,9 @@ from django.utils import timezone
 from sipdomains.contracts import CallbackPromised, CallClosed, LogRecord, NotificationRecord
 from sipdomains.models import Call, SipNode
 from sipdomains.services import promises
-from sipdomains.services.batch import Batch, DuplicateCall
+from sipdomains.services.batch import Batch, DuplicateCall, Owed
 
-__all__ = ["DuplicateCall", "apply", "apply_each", "close_orphans"]
+__all__ = ["DuplicateCall", "Owed", "apply", "apply_each", "close_orphans"]
 
 LEASE = timedelta(seconds=30)
 NODE_LOST = "node-lost"
@@ -28,9 +28,9 @@ _INTERNAL_FAILURE = 12400  # errors.md section 4
 _SWEEP_CHUNK = 500
 
 
-def apply(records: Sequence[LogRecord]) -> list[str]:
+def apply(records: Sequence[LogRecord]) -> Owed:
     """Write ``records`` in one transaction: all of them or, when it raises DatabaseError, none.
-    Returns the ids of the callbacks that were promised.
+    Returns what is owed now; a sweep finds it too.
 
     OperationalError means that the database is out of reach; everything else that one of the
     records is at fault: :func:`apply_each` finds out which.
@@ -39,7 +39,7 @@ def apply(records: Sequence[LogRecord]) -> list[str]:
         batch = Batch(records)
         with transaction.atomic(), connection.cursor() as cursor:
             batch.write(cursor)
-        return batch.promised
+        return batch.owed
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"a log record cannot be stored: {error}") from error
 

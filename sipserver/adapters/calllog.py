@@ -47,12 +47,12 @@ class CallLogWriter:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        on_promised: Callable[[list[str]], None] = lambda ids: None,
+        on_owed: Callable[[calls.Owed], None] = lambda owed: None,
     ) -> None:
-        """``on_promised`` gets the ids of callbacks whose promise has been committed; it is called
-        on the writer's thread and must not block."""
+        """``on_owed`` is told after a commit what workers are to do; it is called on the writer's
+        thread and must not block."""
         self._loop = loop
-        self._on_promised = on_promised
+        self._on_owed = on_owed
         self._queue: deque[tuple[float, LogRecord | _Waiter]] = deque()
         self._records = 0
         self._wake = threading.Condition()
@@ -165,7 +165,7 @@ class CallLogWriter:
         attempt = 0
         while True:
             try:
-                promised = calls.apply(records)
+                owed = calls.apply(records)
             except (OperationalError, InterfaceError) as error:
                 connections.close_all()
                 if self._stopping and attempt >= len(_RETRY_SECONDS):
@@ -184,8 +184,7 @@ class CallLogWriter:
                 log.error("log record refused: %s: %r", records[0].KIND, error, exc_info=ours)
                 return [(records[0], str(error))]
             else:
-                if promised:
-                    self._on_promised(promised)
+                self._on_owed(owed)
                 return []
 
 

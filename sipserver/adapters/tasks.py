@@ -1,4 +1,4 @@
-"""Celery tasks that nobody waits for: implements ``calls.ports.Tasks``.
+"""Celery tasks that nobody waits for: callbacks to deliver, transfers to follow up.
 
 Publishing to a broker that is away blocks for a while, so it happens in one thread with a bounded
 queue. What is lost here a sweep finds: promised callbacks and open transfers are rows.
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sipdomains.contracts import TASK_DELIVER_CALLBACKS
+from sipdomains.contracts import TASK_DELIVER_CALLBACKS, TASK_FOLLOW_UP_TRANSFER
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +36,18 @@ class TaskPublisher:
         self._thread.start()
 
     def publish(self, name: str, *arguments: Any) -> None:
-        """From any thread."""
+        """From any thread; never blocks, never fails."""
         try:
             self._waiting.put_nowait((name, arguments))
         except queue.Full:
             self.lost += 1
 
-    def deliver(self, ids: Sequence[str]) -> None:
-        """Callbacks that have just been promised."""
-        if ids:
-            self.publish(TASK_DELIVER_CALLBACKS, list(ids))
+    def see_to(self, callbacks: Sequence[str], transfers: Sequence[tuple[str, int]]) -> None:
+        """What a commit, or a sweep, found to be owed."""
+        for at in range(0, len(callbacks), MAX_IDS):
+            self.publish(TASK_DELIVER_CALLBACKS, list(callbacks[at : at + MAX_IDS]))
+        for call_sid, number in transfers:
+            self.publish(TASK_FOLLOW_UP_TRANSFER, call_sid, number)
 
     def close(self) -> None:
         """Publish what waits, within a few seconds. Blocks."""
@@ -60,17 +62,12 @@ class TaskPublisher:
             self._publish(*item)
 
     def _publish(self, name: str, arguments: tuple[Any, ...]) -> None:
-        batches = [arguments]
-        if name == TASK_DELIVER_CALLBACKS:
-            [ids] = arguments
-            batches = [(ids[at : at + MAX_IDS],) for at in range(0, len(ids), MAX_IDS)]
-        for batch in batches:
-            try:
-                self._send(name, batch)
-            except Exception as error:  # noqa: BLE001 - the transport's errors differ per broker
-                self.lost += 1
-                if not self._refused:
-                    log.warning("the broker takes no tasks, they wait for the sweep: %s", error)
-                self._refused = True
-                return
-        self._refused = False
+        try:
+            self._send(name, arguments)
+        except Exception as error:  # noqa: BLE001 - the transport's errors differ per broker
+            self.lost += 1
+            if not self._refused:
+                log.warning("the broker takes no tasks, they wait for the sweep: %s", error)
+            self._refused = True
+        else:
+            self._refused = False

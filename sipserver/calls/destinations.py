@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from sipdomains.policy import DomainPolicy, RegisteredContact
@@ -83,11 +83,13 @@ async def destinations(
     directory: Directory,
     sip: SipPort,
     node: str,
+    sip_ports: Collection[int],
     random: Callable[[], float],
 ) -> Destinations | Undialable:
     """Where ``target`` leads (sip-domain.md sections 7 and 8). ``policy`` is of the domain that the
-    call belongs to, ``node`` our boot id: only its TCP connections can be used."""
-    finder = _Finder(policy, caller_id, directory, sip, node, random)
+    call belongs to, ``node`` our boot id: only its TCP connections can be used; ``sip_ports``
+    those that we listen on."""
+    finder = _Finder(policy, caller_id, directory, sip, node, sip_ports, random)
     try:
         match target.kind:
             case "sip":
@@ -107,6 +109,7 @@ class _Finder:
     directory: Directory
     sip: SipPort
     node: str
+    sip_ports: Collection[int]
     random: Callable[[], float]
 
     # --- Sip --------------------------------------------------------------------------------
@@ -146,7 +149,10 @@ class _Finder:
             return Undialable(parsed.code, parsed.message, 0)
         issues = tuple((issue.code, issue.message) for issue in parsed.issues)
         wanted = (*parsed.headers, *headers)
-        own = await self.directory.domain(parsed.uri.host)
+        own = None
+        if parsed.uri.port is None or parsed.uri.port in self.sip_ports:
+            # At another port of an address of ours somebody else listens.
+            own = await self.directory.domain(parsed.uri.host)
         if own is not None:
             found = await self._registered(own, parsed.uri.username or "", wanted, parsed.secure)
         else:

@@ -147,6 +147,7 @@ class Dial:
                 directory=env.directory,
                 sip=env.sip,
                 node=env.settings.node,
+                sip_ports=env.settings.sip_ports,
                 random=env.random,
             )
 

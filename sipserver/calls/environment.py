@@ -14,7 +14,6 @@ from sipserver.calls.ports import (
     Prompts,
     Recordings,
     SipPort,
-    Tasks,
     WebhookGateway,
 )
 
@@ -45,6 +44,7 @@ class CallSettings:
     transfer_watch_seconds: float = 60.0
     transferor_seconds: float = 32.0
     ring_tone: str = "us"
+    sip_ports: frozenset[int] = frozenset({5060})  # that we listen on
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,6 @@ class Environment:
     prompts: Prompts
     media: Media
     recordings: Recordings
-    tasks: Tasks
     clock: Clock
     new_call_sid: Callable[[], str]
     new_id: Callable[[], str]

@@ -110,16 +110,6 @@ class Recordings(Protocol):
         written now is left to the sweep, and then the status is failed."""
 
 
-# --- tasks ----------------------------------------------------------------------------------
-
-
-class Tasks(Protocol):
-    """Celery tasks that nobody waits for (``sipserver.adapters.tasks``)."""
-
-    def publish(self, name: str, *arguments: Any) -> None:
-        """Never blocks, never fails: what is lost here a sweep finds."""
-
-
 # --- webhooks -------------------------------------------------------------------------------
 
 

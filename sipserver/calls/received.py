@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from sipdomains.contracts import TASK_FOLLOW_UP_TRANSFER, TransferChanged
+from sipdomains.contracts import TransferChanged
 from sipserver.calls.bridging import join
 from sipserver.calls.office import Office
 from sipserver.calls.session import CallSession
@@ -44,7 +44,6 @@ class Received:
         self._write(status, "final")
         session = self.transferor
         session.event("transfer", {"what": "ended", "number": self.number, "status": status})
-        session.env.tasks.publish(TASK_FOLLOW_UP_TRANSFER, session.call_sid, self.number)
 
     def _notify(self, status: int, reason: str, state: str) -> None:
         session = self.transferor

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sipdomains.contracts import TASK_FOLLOW_UP_TRANSFER, TransferChanged
+from sipdomains.contracts import TransferChanged
 from sipserver.calls.session import CallSession
 from sipserver.calls.waiting import first
 from sipserver.sip.errors import LocalProtocolError
@@ -63,7 +63,6 @@ class Transfer:
             {"what": "ended", "number": self.number, "by": self.ended_by,
              "status": self.notify_status or self.refer_status},
         )  # fmt: skip
-        session.env.tasks.publish(TASK_FOLLOW_UP_TRANSFER, session.call_sid, self.number)
 
     async def watch(self) -> None:
         """The call has ended: its transfer may still be told of."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sipdomains.contracts import TASK_FOLLOW_UP_TRANSFER, CallbackPromised, TransferChanged
+from sipdomains.contracts import CallbackPromised, TransferChanged
 from sipserver.mediapool.recording import RecordEnd
 from sipserver.sip.events import Ended, InDialogRequest, Notified
 from sipserver.sip.message import Request, parse_datagram
@@ -53,7 +53,6 @@ async def test_transferred() -> None:
     assert told["ReferSipResponseCode"] == "202"
     assert told["NotifySipResponseCode"] == "200"
     assert last_transfer(world).ended_by == "final"
-    assert (TASK_FOLLOW_UP_TRANSFER, f"CA{1:032x}", 1) in world.tasks.published
 
 
 async def test_target_busy() -> None:
@@ -99,9 +98,9 @@ async def test_peer_hangs_up_in_the_middle_and_the_outcome_is_still_watched() ->
     await world.until(lambda: world.manager.load().calls == 0)
     told = parameters(world)
     assert (told["ReferCallStatus"], told["NotifySipResponseCode"]) == ("canceled", "180")
-    assert not world.tasks.published
+    assert not last_transfer(world).ended_by
     world.events(notify(200, over=True))
-    await world.until(lambda: bool(world.tasks.published))
+    await world.until(lambda: bool(last_transfer(world).ended_by))
     assert last_transfer(world).notify_status == 200
 
 

@@ -134,6 +134,7 @@ async def lead(world: World, target: DialTarget) -> Destinations | Undialable:
         directory=world.directory,
         sip=world.sip,
         node="node1",
+        sip_ports={5060},
         random=lambda: 0.0,
     )
 

@@ -21,7 +21,7 @@ from sipserver.calls.ports import (
 from sipserver.sip import auth
 from sipserver.sip.events import Acknowledged, Flow, IncomingInvite
 from sipserver.sip.message import Request, parse_datagram
-from tests.fakes.media import FakeMedia, FakeRecordings, FakeTasks
+from tests.fakes.media import FakeMedia, FakeRecordings
 from twimlrunner.engine.ports import AudioUrl, Speech
 from twimlrunner.speech.ports import PromptError, SpeechIssue
 
@@ -332,7 +332,6 @@ class World:
         self.prompts = FakePrompts()
         self.media = FakeMedia(self.ladder)
         self.recordings = FakeRecordings(self.ladder)
-        self.tasks = FakeTasks()
         numbers = itertools.count(1)
         identifiers = itertools.count(1)
         self.settings = CallSettings(
@@ -359,7 +358,6 @@ class World:
                 prompts=self.prompts,
                 media=self.media,
                 recordings=self.recordings,
-                tasks=self.tasks,
                 clock=self.clock,
                 new_call_sid=lambda: f"CA{next(numbers):032x}",
                 new_id=lambda: f"id{next(identifiers)}",

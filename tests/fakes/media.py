@@ -80,14 +80,6 @@ class FakeRecordings:
         return FinishedRecording(round(how["seconds"]), status)
 
 
-class FakeTasks:
-    def __init__(self) -> None:
-        self.published: list[tuple[Any, ...]] = []
-
-    def publish(self, name: str, *arguments: Any) -> None:
-        self.published.append((name, *arguments))
-
-
 class FakeMediaSession:
     def __init__(self, media: FakeMedia, listener: MediaListener) -> None:
         self.port = 20000

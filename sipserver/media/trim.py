@@ -1,72 +1,108 @@
-"""What is done to a recording when it has ended, outside the worker: mend and trim its file."""
+"""Recordings that are finished, or that nobody could finish. Not for the worker: it blocks."""
 
 from __future__ import annotations
 
 import audioop
 import os
+import shutil
+import tempfile
+from array import array
 from pathlib import Path
+from typing import BinaryIO
 
 from sipserver.rtp import wav
 from sipserver.rtp.silence import FRAME_BYTES, FRAME_MS, SilenceDetector, levels
 
-_MARGIN_MS = 200  # left of the silence, so that no word is cut
+_BLOCK = 500 * FRAME_BYTES  # ten seconds of one channel
+_MARGIN = 200 // FRAME_MS  # frames that stay before and after speech: no word is cut
+_QUIETEST = 10  # one in so many frames is taken to be mere noise
 
 
-def repair_wav(path: str) -> float:
-    """Write the header anew by the size of the file; seconds of sound. For a file whose writer was
-    killed. Raises OSError or wav.UnsupportedWav (a ValueError)."""
+def repair_wav(path: str | os.PathLike[str]) -> float:
+    """Make the header tell the samples that the file has; their seconds. A writer that was killed
+    leaves it up to some seconds behind. Raises OSError or UnsupportedWav."""
     with open(path, "r+b") as file:
-        head = file.read(wav.HEAD_SIZE)
         size = os.fstat(file.fileno()).st_size
+        head = file.read(wav.HEADER_SIZE)
         if len(head) < wav.HEADER_SIZE:
-            raise wav.UnsupportedWav("the header is missing")
+            raise wav.UnsupportedWav("shorter than a header")
         span = wav.locate(head, size, most_channels=2)
         block = 2 * span.channels
-        held = (size - wav.HEADER_SIZE) // block * block
+        count = min(size - span.offset, wav.MAX_DATA) // block
+        if span.offset != wav.HEADER_SIZE:
+            raise wav.UnsupportedWav("not a recording")
+        file.truncate(span.offset + count * block)
         file.seek(0)
-        file.write(wav.header(span.channels, held))
-        file.truncate(wav.HEADER_SIZE + held)
-    return held / (block * wav.RATE)
+        file.write(wav.header(span.channels, count * block))
+        file.flush()
+        os.fsync(file.fileno())
+    return count / wav.RATE
 
 
-def trim(path: str, *, leading: bool, trailing: bool) -> float:
-    """Cut the silence off, but for a fifth of a second; the seconds that are left. The file is
-    replaced at once, or not at all. Raises OSError or wav.UnsupportedWav."""
-    data = Path(path).read_bytes()
-    span = wav.locate(data[: wav.HEAD_SIZE], len(data), most_channels=2)
+def trim(path: str | os.PathLike[str], *, leading: bool, trailing: bool) -> float:
+    """Cut silence (of all channels at once) from the ends of a recording, but for a fifth of a
+    second; the seconds that stay, 0 if there is no speech. The file is replaced in one step, or
+    not at all. Raises OSError or UnsupportedWav."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        span = wav.locate(file.read(wav.HEAD_SIZE), size, most_channels=2)
+        begin, end = _speech(file, span)
+        if not leading and end:
+            begin = 0
+        if not trailing and end:
+            end = span.count
+        if (begin, end) != (0, span.count):
+            _cut(file, span, begin, end, Path(path))
+    return (end - begin) / wav.RATE
+
+
+def _speech(file: BinaryIO, span: wav.SampleSpan) -> tuple[int, int]:
+    """First sample of it on any channel and the one after the last, with margins; (0, 0): none."""
+    first, last = None, 0
+    for loudness in _loudness(file, span):
+        noise = sorted(loudness)[len(loudness) // _QUIETEST] if loudness else 0
+        detector = SilenceDetector(noise)
+        speech = [at for at, level in enumerate(loudness) if detector.loud(level)]
+        if speech:
+            # Of two loud frames the detector tells the second.
+            first = min(speech[0] - 1, speech[0] if first is None else first)
+            last = max(speech[-1] + 1, last)
+    if first is None:
+        return 0, 0
+    samples = FRAME_MS * wav.RATE // 1000
+    return max(0, first - _MARGIN) * samples, min((last + _MARGIN) * samples, span.count)
+
+
+def _loudness(file: BinaryIO, span: wav.SampleSpan) -> list[array[int]]:
+    """RMS of the whole frames of each channel."""
+    found = [array("H") for _ in range(span.channels)]
+    file.seek(span.offset)
+    left = span.count * 2 * span.channels
+    while left > 0 and (data := file.read(min(left, _BLOCK * span.channels))):
+        left -= len(data)
+        for channel, loudness in enumerate(found):
+            pcm = data
+            if span.channels == 2:
+                pcm = audioop.tomono(data, 2, 1 - channel, channel)
+            loudness.extend(levels(pcm, len(pcm) - len(pcm) % FRAME_BYTES))
+    return found
+
+
+def _cut(file: BinaryIO, span: wav.SampleSpan, begin: int, end: int, path: Path) -> None:
     block = 2 * span.channels
-    pcm = data[span.offset : span.offset + span.count * block]
-    loud = _loud_frames(pcm, span.channels)
-    first, last = (loud[0], loud[-1] + 1) if loud else (0, 0)
-    frames = -(-len(pcm) // (FRAME_BYTES * span.channels))
-    margin = _MARGIN_MS // FRAME_MS
-    start = max(0, first - margin) if leading else 0
-    end = min(frames, last + margin) if trailing else frames
-    kept = pcm[start * FRAME_BYTES * span.channels : end * FRAME_BYTES * span.channels]
-    if len(kept) < len(pcm):
-        temporary = f"{path}.trimmed"
-        with open(temporary, "wb", opener=_private) as file:
-            file.write(wav.header(span.channels, len(kept)))
-            file.write(kept)
-        os.replace(temporary, path)
-    return len(kept) / (block * wav.RATE)
-
-
-def _loud_frames(pcm: bytes, channels: int) -> list[int]:
-    """Numbers of the frames with speech on any channel."""
-    sides = [pcm] if channels == 1 else [audioop.tomono(pcm, 2, *w) for w in ((1, 0), (0, 1))]
-    loud: set[int] = set()
-    for side in sides:
-        end = len(side) - len(side) % FRAME_BYTES
-        heard = levels(side, end)
-        # The noise of the whole file is known here: its quietest tenth.
-        quiet = sorted(heard)[len(heard) // 10] if heard else 0
-        detector = SilenceDetector(float(quiet))
-        for number, level in enumerate(heard):
-            if detector.loud(level):
-                loud.update((number - 1, number))
-    return sorted(loud)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as output:
+            output.write(wav.header(span.channels, (end - begin) * block))
+            file.seek(span.offset + begin * block)
+            left = (end - begin) * block
+            while left > 0 and (data := file.read(min(left, 1 << 20))):
+                output.write(data)
+                left -= len(data)
+            output.flush()
+            os.fsync(descriptor)
+        shutil.copymode(path, name)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
@@ -26,34 +25,31 @@ _TOLD = (TransferState.REFUSED, TransferState.FAILED, TransferState.UNKNOWN)
 _BATCH = 100
 
 
-def apply(records: Sequence[TransferChanged]) -> None:
-    """Add what ``records`` tell; the row is the same in whatever order they come. Within a
+def apply(record: TransferChanged) -> None:
+    """Add what ``record`` tells; the row is the same in whatever order they come. Within a
     transaction."""
-    for record in records:
-        at = datetime.fromtimestamp(record.at, UTC)
-        target = rows.clean_text(record.target)[:512]
-        row, _ = Transfer.objects.select_for_update().get_or_create(
-            call_id=record.call_sid,
-            number=record.number,
-            defaults={
-                "direction": record.direction,
-                "target": target,
-                "requested_at": at,
-                "changed_at": at,
-            },
-        )
-        told = TransferFacts(record.refer_status, record.notify_status, record.ended_by)
-        _write(row, projection.merged(_facts(row), told))
-        row.requested_at = min(row.requested_at, at)
-        row.changed_at = max(row.changed_at, at)
-        row.save()
+    at = datetime.fromtimestamp(record.at, UTC)
+    row, _ = Transfer.objects.select_for_update().get_or_create(
+        call_id=record.call_sid,
+        number=record.number,
+        defaults={
+            "direction": record.direction,
+            "target": rows.clean_text(record.target)[:512],
+            "requested_at": at,
+            "changed_at": at,
+        },
+    )
+    told = TransferFacts(record.refer_status, record.notify_status, record.ended_by)
+    _write(row, projection.merged(_facts(row), told))
+    row.requested_at = min(row.requested_at, at)
+    row.changed_at = max(row.changed_at, at)
+    row.save()
 
 
 def settle(call_sid: str, number: int, now: datetime | None = None) -> bool:
     """The follow-up: settle the transfer's row by what is known, and notify of what went wrong.
 
-    False when there is nothing to settle yet: the record that ends it is still on its way. May be
-    repeated.
+    False when there is nothing to settle (yet). May be repeated.
     """
     now = now or timezone.now()
     with transaction.atomic():

@@ -207,7 +207,7 @@ def _spooled(server: Server) -> int:
 
 
 def _media(server: Server) -> Path:
-    return server.home / "recordings"
+    return server.home / "storage"
 
 
 def test_media_worker_killed_under_a_bridge(

@@ -104,7 +104,7 @@ class Track:
         fresh = self._timestamp is None
         for at, timestamp, payload in queue:
             samples = len(payload)
-            arrival = int((at - self._start) * _RATE) - samples
+            arrival = round((at - self._start) * _RATE) - samples
             step = timestamp - (self._timestamp or 0)
             place = self._position + (step + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
             if self._timestamp is None or abs(arrival - place) > _JUMP:
@@ -177,7 +177,7 @@ class Recorder:
         self._tracks: list[tuple[Taps, Track]] = []
         self._channels: list[list[Track]] = []  # whose sum goes there; none is silence
         self._start = 0.0
-        self._longest = int(limits.longest * _RATE)
+        self._longest = round(limits.longest * _RATE)
         self._taken = 0  # samples
         self._unwritten: list[bytes] = []
         self._write_at = int(_WRITE * _RATE)
@@ -232,7 +232,7 @@ class Recorder:
         self._alarm(now + pause, self._run)
 
     def _take(self, until: float) -> None:
-        end = min(int((until - self._start) * _RATE), self._longest)
+        end = min(round((until - self._start) * _RATE), self._longest)
         if end <= self._taken or not self._tracks:
             return
         size = 2 * (end - self._taken)

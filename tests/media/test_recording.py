@@ -1,0 +1,334 @@
+"""Recordings by a real worker."""
+
+import asyncio
+import wave
+from array import array
+from time import monotonic
+
+import numpy as np
+import pytest
+
+from sipserver.media.trim import repair_wav
+from sipserver.mediapool import RecordSpec
+from sipserver.rtp import g711, tone
+from sipserver.rtp.telephone_event import paced
+from tests.media.conftest import Events, Parameters, Peer
+from tests.media.conftest import tone as sine
+
+pytestmark = pytest.mark.integration
+
+
+class Voice:
+    """A peer that sends a sine on time, until it is told to be silent or to stop."""
+
+    def __init__(self, peer, port, frequency=440, codec="PCMU", payload_type=0, ssrc=77):
+        self.audio = g711.encode(array("h", sine(frequency, 8000)).tobytes(), codec)
+        self.quiet = g711.SILENCE[codec] * 160
+        self.silent = False
+        self.sent = 0
+        self._send = lambda n, payload: peer.send(
+            port, n, payload=payload, payload_type=payload_type, ssrc=ssrc
+        )
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self):
+        begun = monotonic()
+        while True:
+            frame = self.audio[self.sent % 50 * 160 :][:160]
+            self._send(self.sent, self.quiet if self.silent else frame)
+            self.sent += 1
+            await asyncio.sleep(max(0, begun + self.sent * 0.02 - monotonic()))
+
+    def stop(self):
+        self._task.cancel()
+
+
+@pytest.fixture
+def voices():
+    made = []
+
+    def make(*args, **more):
+        made.append(Voice(*args, **more))
+        return made[-1]
+
+    yield make
+    for voice in made:
+        voice.stop()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "recording.wav")
+
+
+@pytest.fixture
+async def second(pool):
+    peer, events = Peer(), Events()
+    session = await pool.open("ip4", events)
+    await session.connect(Parameters(peer.address))
+    yield session, peer
+    await session.close()
+    peer.close()
+
+
+def channels(path):
+    with wave.open(path) as file:
+        assert (file.getframerate(), file.getsampwidth()) == (8000, 2)
+        data = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return [data[at :: file.getnchannels()].astype(float) for at in range(file.getnchannels())]
+
+
+def pitches(samples, count=1):
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    found = []
+    for _ in range(count):
+        peak = int(spectrum.argmax())
+        found.append(peak * 8000 / len(samples))
+        spectrum[max(0, peak - 40) : peak + 40] = 0
+    return sorted(found)
+
+
+def span(samples, threshold=500):
+    """Seconds of the first and the last loud sample."""
+    loud = np.flatnonzero(np.abs(samples) > threshold)
+    return loud[0] / 8000, loud[-1] / 8000
+
+
+async def ended(operation):
+    async with asyncio.timeout(10):
+        return await operation.wait()
+
+
+async def test_a_tone_is_recorded(leg, peer, voices, path):
+    session, _ = leg
+    voices(peer, session.port, 440)
+    operation = session.record(RecordSpec(path))
+    await asyncio.sleep(1.2)
+    operation.stop()
+    end = await ended(operation)
+    (samples,) = channels(path)
+    assert (end.cause, end.key, end.seconds) == ("stopped", "", len(samples) / 8000)
+    assert end.seconds == pytest.approx(1.2, abs=0.06)
+    assert end.speech_seconds == pytest.approx(1.2, abs=0.08)
+    assert end.peak == pytest.approx(8000, rel=0.05)
+    assert pitches(samples[800:8800]) == [pytest.approx(440, abs=2)]
+    assert span(samples) == pytest.approx((0, end.seconds), abs=0.04)
+
+
+async def test_the_longest(leg, peer, voices, path):
+    session, _ = leg
+    voices(peer, session.port)
+    end = await ended(session.record(RecordSpec(path, max_seconds=0.7)))
+    assert (end.cause, end.seconds) == ("max-length", 0.7)
+    assert len(channels(path)[0]) == 5600
+
+
+async def test_silence(leg, peer, voices, path):
+    session, _ = leg
+    voice = voices(peer, session.port)
+    operation = session.record(RecordSpec(path, silence_seconds=0.5))
+    await asyncio.sleep(0.6)
+    voice.silent = True
+    end = await ended(operation)
+    assert end.cause == "silence"
+    assert end.seconds == pytest.approx(1.1, abs=0.1)
+
+
+@pytest.mark.parametrize("finish_on", ["0123456789*#", "#"])
+async def test_a_key(leg, peer, voices, path, finish_on):
+    session, events = leg
+    voices(peer, session.port)
+    operation = session.record(RecordSpec(path, finish_on=finish_on))
+    await events.wait("first_packet")
+    for number, step in enumerate(paced("#", 20)):
+        if step is not None:
+            peer.send(session.port, 5000 + number, payload=step.payload, payload_type=101,
+                      timestamp=160)  # fmt: skip
+    end = await ended(operation)
+    assert (end.cause, end.key) == ("key", "#")
+    assert events.named("digit") == [{"digit": "#"}]
+
+
+async def test_other_keys_do_not_end_it(leg, peer, path):
+    session, events = leg
+    operation = session.record(RecordSpec(path, finish_on="#", max_seconds=0.3))
+    peer.send(session.port, 1, payload=bytes.fromhex("050a00a0"), payload_type=101)
+    assert (await ended(operation)).cause == "max-length"
+    assert events.named("digit") == [{"digit": "5"}]
+
+
+async def test_the_beep_is_heard_by_the_peer_and_not_in_the_file(leg, peer, voices, path):
+    session, _ = leg
+    voice = voices(peer, session.port, 440)
+    end = await ended(session.record(RecordSpec(path, beep=True, track="both", max_seconds=0.5)))
+    heard = b"".join(packet.payload for packet in peer.packets)
+    assert len(heard) == 2400
+    beep = np.frombuffer(g711.decode(heard, "PCMU"), "<i2").astype(float)
+    assert pitches(beep) == [pytest.approx(1000, abs=5)]
+    assert voice.sent >= 40  # the timeline began after the beep
+    (samples,) = channels(path)
+    assert end.seconds == 0.5
+    assert pitches(samples) == [pytest.approx(440, abs=4)]
+    assert np.abs(samples).max() < 9000
+
+
+async def test_stopped_during_the_beep(leg, peer, path, wav):
+    session, _ = leg
+    operation = session.record(RecordSpec(path, beep=True))
+    await peer.count(2)
+    operation.stop()
+    end = await ended(operation)
+    assert (end.cause, end.seconds, len(channels(path)[0])) == ("stopped", 0.0, 0)
+    beeped = len(peer.packets)
+    assert beeped < 10
+    assert await session.play([wav(800)]).wait() == "end"
+
+
+async def test_close_ends_it_with_a_complete_file(pool, peer, voices, path):
+    session = await pool.open("ip4", Events())
+    await session.connect(Parameters(peer.address))
+    voices(peer, session.port)
+    operation = session.record(RecordSpec(path))
+    await asyncio.sleep(0.5)
+    stats = await session.close()
+    assert stats["packets_received"] > 20
+    end = await ended(operation)
+    assert end.cause == "stopped"
+    assert end.seconds == len(channels(path)[0]) / 8000 == pytest.approx(0.5, abs=0.06)
+    assert (await session.close()) == stats
+    assert (await ended(session.record(RecordSpec(path)))).cause == "stopped"
+    assert pool.load.sessions == 0
+
+
+async def test_a_killed_worker_leaves_a_file_that_can_be_played(pool, peer, voices, path):
+    session = await pool.open("ip4", Events())
+    await session.connect(Parameters(peer.address))
+    voices(peer, session.port, 440)
+    operation = session.record(RecordSpec(path))
+    await asyncio.sleep(2.5)
+    session.worker.kill()
+    assert (await ended(operation)).cause == "lost"
+    (samples,) = channels(path)  # as it was left
+    assert len(samples) >= 8000
+    seconds = repair_wav(path)
+    (samples,) = channels(path)
+    assert 1.0 <= seconds == len(samples) / 8000 <= 2.6
+    assert pitches(samples[:8000]) == [pytest.approx(440, abs=2)]
+
+
+async def test_what_is_refused_fails(leg, pool, path):
+    session, _ = leg
+    for wrong in (
+        RecordSpec(path, channels=3),
+        RecordSpec(path, track="up"),
+        RecordSpec(path, max_seconds=0),
+        RecordSpec(path, max_seconds=1e9),
+        RecordSpec(path, silence_seconds=-1),
+        RecordSpec(path + "/no/such.wav"),
+    ):
+        assert (await ended(session.record(wrong))).cause == "failed"
+
+
+async def test_both_legs_side_by_side(leg, peer, second, voices, path):
+    (session, _), (other, other_peer) = leg, second
+    voices(peer, session.port, 440)
+    operation = session.record(
+        RecordSpec(path, channels=2, track="both", other=other, max_seconds=1.5)
+    )
+    await asyncio.sleep(0.5)
+    late = voices(other_peer, other.port, 1200)
+    await asyncio.sleep(0.5)
+    late.stop()
+    assert (await ended(operation)).cause == "max-length"
+    left, right = channels(path)
+    assert len(left) == len(right) == 12000
+    assert span(left) == pytest.approx((0, 1.5), abs=0.045)
+    assert span(right) == pytest.approx((0.5, 1.0), abs=0.06)
+    assert pitches(left) == [pytest.approx(440, abs=2)]
+    assert pitches(right) == [pytest.approx(1200, abs=4)]
+
+
+async def test_the_other_leg_may_go(leg, peer, pool, voices, path):
+    session, _ = leg
+    other = await pool.open("ip4", Events(), near=session)
+    await other.connect(Parameters(peer.address))
+    operation = session.record(
+        RecordSpec(path, channels=2, track="both", other=other, max_seconds=0.6)
+    )
+    await asyncio.sleep(0.1)
+    await other.close()
+    assert (await ended(operation)).cause == "max-length"
+
+
+async def test_a_bridge_is_recorded(leg, peer, second, voices, path):
+    """Of the parent alone: what it says, and what it hears."""
+    (session, _), (other, other_peer) = leg, second
+    await other.connect(Parameters(other_peer.address, codec="PCMA", payload_type=8))
+    await session.bridge(other)
+    voices(peer, session.port, 440)
+    voices(other_peer, other.port, 1200, codec="PCMA", payload_type=8)
+    sides = session.record(RecordSpec(path, channels=2, track="both", max_seconds=1.0))
+    summed = session.record(RecordSpec(path + ".mono", track="both", max_seconds=1.0))
+    assert (await ended(sides)).cause == (await ended(summed)).cause == "max-length"
+    left, right = channels(path)
+    assert pitches(left) == [pytest.approx(440, abs=2)]
+    assert pitches(right) == [pytest.approx(1200, abs=2)]
+    (mono,) = channels(path + ".mono")
+    assert pitches(mono, 2) == [pytest.approx(440, abs=2), pytest.approx(1200, abs=2)]
+
+
+async def test_prompts_are_outbound(leg, peer, path, wav):
+    session, _ = leg
+    operation = session.record(RecordSpec(path, track="outbound", max_seconds=1.0))
+    await session.play([wav(4000, 700)]).wait()
+    end = await ended(operation)
+    (samples,) = channels(path)
+    first, last = span(samples)
+    assert last - first == pytest.approx(0.5, abs=0.04)
+    assert end.speech_seconds == pytest.approx(0.5, abs=0.08)
+    assert pitches(samples) == [pytest.approx(700, abs=5)]
+
+
+async def test_a_change_of_codec_in_mid_recording(leg, peer, voices, path):
+    session, _ = leg
+    before = voices(peer, session.port, 440)
+    operation = session.record(RecordSpec(path, max_seconds=1.0))
+    await asyncio.sleep(0.5)
+    before.stop()
+    await session.connect(Parameters(peer.address, codec="PCMA", payload_type=8))
+    voices(peer, session.port, 440, codec="PCMA", payload_type=8, ssrc=78)
+    await ended(operation)
+    (samples,) = channels(path)
+    assert pitches(samples[4800:]) == [pytest.approx(440, abs=4)]
+    assert np.abs(samples).max() < 9000
+
+
+# --- in-band digits -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "payload_type"), [("PCMU", 0), ("PCMA", 8)])
+async def test_tones_are_digits_if_wanted(pool, peer, path, codec, payload_type):
+    events = Events()
+    session = await pool.open("ip4", events)
+    parameters = Parameters(peer.address, codec=codec, payload_type=payload_type)
+    parameters.inband_dtmf = True
+    await session.connect(parameters)
+    operation = session.record(RecordSpec(path, finish_on="#"))
+    await asyncio.sleep(0.05)
+    audio = tone.dial("159#", codec)
+    for at in range(0, len(audio), 160):
+        peer.send(session.port, at // 160, payload=audio[at : at + 160], payload_type=payload_type)
+    assert await events.wait("digit", 4) == [{"digit": digit} for digit in "159#"]
+    end = await ended(operation)
+    assert (end.cause, end.key) == ("key", "#")
+    assert (await session.close())["digits"] == 4
+
+
+async def test_tones_are_no_digits_by_default(leg, peer):
+    session, events = leg
+    audio = tone.dial("159", "PCMU")
+    for at in range(0, len(audio), 160):
+        peer.send(session.port, at // 160, payload=audio[at : at + 160])
+    await session.send_digits("1")
+    assert (await session.close())["packets_received"] == len(audio) // 160
+    assert events.named("digit") == []

@@ -31,6 +31,7 @@ from sipdomains.contracts import (
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sipdomains.settings")
 
+_UNACKNOWLEDGED = (QUEUE_TWIML, QUEUE_CALLBACKS)
 QUEUES = (QUEUE_TWIML, QUEUE_CALLBACKS, QUEUE_HOUSEKEEPING)
 ROUTES = {
     TASK_FETCH_DOCUMENTS: QUEUE_TWIML,
@@ -60,10 +61,11 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
 
 def _queue(name: str) -> Any:
     # Its own exchange and key: by default all would share those of the default queue.
-    # A fetch that was lost with its worker is of no use when it would be delivered again, and
-    # acknowledging costs two transactions of the broker per task.
+    # A fetch that was lost with its worker is of no use when it would be delivered again, a sweep
+    # finds what callbacks were promised, and acknowledging costs two transactions of the broker
+    # per task.
     exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call] # untyped
-    return Queue(name, exchange, routing_key=name, no_ack=name == QUEUE_TWIML)  # type: ignore[no-untyped-call] # kombu has no types
+    return Queue(name, exchange, routing_key=name, no_ack=name in _UNACKNOWLEDGED)  # type: ignore[no-untyped-call] # kombu has no types
 
 
 def _defaults() -> dict[str, Any]:

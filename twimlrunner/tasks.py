@@ -1,7 +1,7 @@
 """Celery tasks of webhooks, and the composition of the process's fetch worker.
 
 ``fetch_documents`` and ``deliver_callbacks`` hand over to the fetch loop and return, so that a task
-slot is never held by a slow customer. How a callback went is written down by a thread of its own.
+slot is never held by a slow customer.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
 from celery.worker.request import Request
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, close_old_connections, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from sipdomains.bus import default_bus
 from sipdomains.celery import app
@@ -30,9 +30,10 @@ from sipdomains.contracts import (
     WebhookAttempt,
     from_wire,
 )
-from sipdomains.services import accounts, calls, outbox, transfers
-from twimlrunner.webhooks.callbacks import CallbackOutcome
+from sipdomains.services import accounts, calls, transfers
+from twimlrunner.webhooks.callbacks import CallbackMessage, CallbackOutcome
 from twimlrunner.webhooks.config import WebhookConfig
+from twimlrunner.webhooks.delivery import CallbackWorker
 from twimlrunner.webhooks.policy import INTERNAL_FAILURE
 from twimlrunner.webhooks.worker import FetchWorker
 
@@ -41,10 +42,11 @@ log = logging.getLogger(__name__)
 TOKEN_SECONDS = 5.0
 STALE_TOKEN_SECONDS = 60.0  # still used when the database cannot be asked
 DRAIN_SECONDS = 16.0  # the longest fetch
+SETTLE_SECONDS = 5.0
 
 _lock = threading.Lock()
 _worker: FetchWorker | None = None
-_settler = ThreadPoolExecutor(1, thread_name_prefix="callback-settler")
+_callbacks: CallbackWorker | None = None
 _tokens: dict[str, tuple[float, str]] = {}
 
 
@@ -109,47 +111,16 @@ def auth_token(account_sid: str) -> str:
     return token
 
 
-@app.task(name=TASK_DELIVER_CALLBACKS, ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name=TASK_DELIVER_CALLBACKS, ignore_result=True, Request=UnacknowledgedRequest)  # type: ignore[untyped-decorator]
 def deliver_callbacks(ids: list[str]) -> None:
-    """Deliver promised callbacks that are ready and that nobody else delivers."""
-    worker = fetch_worker()
-    for message, verify_tls in outbox.claim(ids):
-        try:
-            token = auth_token(message.account_sid)
-        except Exception:  # the claim runs out, and the sweep tries again
-            log.exception("no auth token of account %s", message.account_sid)
-            continue
-        delivery = worker.deliver(message, token, verify_tls=verify_tls)
-        delivery.add_done_callback(_delivered)
+    """Deliver promised callbacks, as far as they are due and nobody else has them."""
+    callback_worker().wake(ids)
 
 
-def _delivered(delivery: Future[CallbackOutcome]) -> None:
-    try:
-        _settler.submit(_settle, delivery)
-    except RuntimeError:
-        log.debug("a callback was delivered while the worker ended")
-
-
-def _settle(delivery: Future[CallbackOutcome]) -> None:
-    """On the settler's thread. What is not written down here is delivered again."""
-    close_old_connections()
-    try:
-        following = outbox.settle(delivery.result())
-        if following:
-            deliver_callbacks(following)
-    except CancelledError:
-        log.info("a callback was broken off; it will be sent again")
-    except Exception:
-        log.exception("a callback could not be settled; it will be sent again")
-        connection.close()
-
-
-@app.task(name=TASK_FOLLOW_UP_TRANSFER, ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name=TASK_FOLLOW_UP_TRANSFER, ignore_result=True, Request=UnacknowledgedRequest)  # type: ignore[untyped-decorator]
 def follow_up_transfer(call_sid: str, number: int) -> None:
     """Write the outcome of a transfer back to the call log, once."""
-    notification = transfers.settle(call_sid, number)
-    if notification is not None:
-        calls.apply([notification])
+    transfers.settle(call_sid, number)
 
 
 def write_attempts(attempts: Sequence[WebhookAttempt]) -> None:
@@ -170,18 +141,45 @@ def fetch_worker() -> FetchWorker:
     with _lock:
         if _worker is None:
             logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request, with its URL
-            config = WebhookConfig.from_settings(settings)
-            _worker = FetchWorker(config, default_bus(), write_attempts)
+            _worker = FetchWorker(_config(), default_bus(), write_attempts)
         return _worker
 
 
+def callback_worker() -> CallbackWorker:
+    """The process's, started by its first task."""
+    global _callbacks
+    worker = fetch_worker()
+
+    def send(message: CallbackMessage) -> Future[CallbackOutcome]:
+        return worker.deliver(message, auth_token(message.account_sid))
+
+    with _lock:
+        if _callbacks is None:
+            config = _config()
+            _callbacks = CallbackWorker(
+                send,
+                max_in_flight=config.max_callbacks,
+                max_per_host=config.max_callbacks_per_host,
+            )
+        return _callbacks
+
+
+def _config() -> WebhookConfig:
+    return WebhookConfig.from_settings(settings)
+
+
 def close_fetch_worker(**_signal: object) -> None:
-    """Warm shutdown: let fetches end, publish their replies, store their attempts."""
-    global _worker
+    """Warm shutdown: let requests end, publish their replies, store their attempts and outcomes."""
+    global _worker, _callbacks
     with _lock:
         worker, _worker = _worker, None
+        callbacks, _callbacks = _callbacks, None
+    if callbacks is not None:
+        callbacks.retire()
     if worker is not None:
         worker.close(DRAIN_SECONDS)
+    if callbacks is not None:
+        callbacks.close(SETTLE_SECONDS)
 
 
 worker_shutdown.connect(close_fetch_worker, weak=False)

@@ -9,8 +9,10 @@ from twimlrunner.webhooks.policy import (
     Overrides,
     Retry,
     decide,
+    judge_delivery,
     parse_overrides,
     redirect,
+    retry_pause,
     timed_out,
 )
 
@@ -156,3 +158,51 @@ def test_the_eleventh_redirect_is_not_followed():
     verdict = redirect(302, "/x", 10)
     assert isinstance(verdict, GiveUp)
     assert verdict.code == 11215
+
+
+# --- promised deliveries ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "verdict"),
+    [
+        (200, 0, "delivered"),
+        (204, 0, "delivered"),
+        (200, 11770, "delivered"),  # chunked and empty: taken all the same
+        (200, 11750, "delivered"),  # a large page
+        (404, 11200, "refused"),
+        (302, 11215, "refused"),
+        (0, 11100, "refused"),
+        (0, 11243, "refused"),
+        (0, 59902, "refused"),
+        (500, 11200, "again"),
+        (503, 11750, "again"),
+        (0, 11200, "again"),  # no answer in time
+        (0, 11202, "again"),
+        (0, 11210, "again"),
+        (0, 11237, "again"),
+    ],
+)
+def test_what_becomes_of_a_delivery(status, code, verdict):
+    assert judge_delivery(status, code).value == verdict
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "age", "pause"),
+    [
+        (1, 0, 5),
+        (2, 5, 30),
+        (3, 35, 120),
+        (4, 155, 600),
+        (5, 755, 1800),
+        (6, 2555, 1800),
+        (7, 4355, 1800),
+        (8, 6155, None),
+        (1, 86_400, 5),  # waited while this server was down: it has its chances
+        (3, 86_400, 120),
+        (4, 86_400, None),
+        (31, 60, None),
+    ],
+)
+def test_pauses_between_deliveries(deliveries, age, pause):
+    assert retry_pause(deliveries, age) == pause

@@ -54,10 +54,10 @@ class CallRecording:
 
 @dataclass(frozen=True, slots=True)
 class CallbackMessage:
-    """A promised callback that somebody has taken on to deliver, until ``claimed_until``.
+    """A promised callback that somebody has taken on to deliver.
 
     ``deliveries`` counts this one too, ``attempts`` the HTTP attempts that were recorded before.
-    Times are epoch seconds.
+    ``created_at`` is epoch seconds.
     """
 
     id: str
@@ -66,12 +66,12 @@ class CallbackMessage:
     call_sid: str
     account_sid: str
     created_at: float
-    claimed_until: float
     method: str
     url: str
     parameters: Parameters
     deliveries: int
     attempts: int
+    verify_tls: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,7 @@ class WebhookClient:
         """
         return await self._run(_Fetch(self, request, token, self.record))
 
-    async def deliver(
-        self, message: CallbackMessage, token: str, *, verify_tls: bool = True
-    ) -> CallbackOutcome:
+    async def deliver(self, message: CallbackMessage, token: str) -> CallbackOutcome:
         """Send a promised callback; its attempts are in the outcome. The overrides of the URL's
         fragment hold as for a document; there are no cookies and there is no cache.
 
@@ -87,7 +85,7 @@ class WebhookClient:
             method=message.method,
             parameters=message.parameters,
             deadline=math.inf,
-            verify_tls=verify_tls,
+            verify_tls=message.verify_tls,
         )
         attempts: list[WebhookAttempt] = []
         course = _Fetch(

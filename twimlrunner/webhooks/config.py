@@ -14,6 +14,7 @@ class WebhookConfig:
 
     ``max_in_flight`` fetches run at once per worker process, at most ``max_in_flight_per_host`` of
     them to one host, so that a slow customer leaves room for others. Each takes a file descriptor.
+    Status callbacks have bounds of their own.
     """
 
     egress: EgressPolicy = field(default_factory=EgressPolicy)
@@ -23,6 +24,8 @@ class WebhookConfig:
     ca_file: str = ""
     max_in_flight: int = 800
     max_in_flight_per_host: int = 400
+    max_callbacks: int = 200
+    max_callbacks_per_host: int = 50
     stored_body: int = 16 * 1024
 
     @classmethod

@@ -224,6 +224,7 @@ CALLBACK_ANSWERED_ERROR = 15003
 RETRY_PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0)
 MAX_AGE = 7200.0
 MIN_DELIVERIES = 4  # also of what has waited for long because this server was down
+MAX_DELIVERIES = 30  # of what kills each worker that takes it on
 
 
 class Verdict(Enum):
@@ -254,6 +255,7 @@ def retry_pause(deliveries: int, age: float) -> float | None:
     """Seconds until the next delivery, after the ``deliveries``-th (from 1) failed when the
     message was ``age`` seconds old; None: give it up."""
     pause = RETRY_PAUSES[min(deliveries, len(RETRY_PAUSES)) - 1]
-    if deliveries >= MIN_DELIVERIES and age + pause > MAX_AGE:
+    late = deliveries >= MIN_DELIVERIES and age + pause > MAX_AGE
+    if late or deliveries > MAX_DELIVERIES:
         return None
     return pause

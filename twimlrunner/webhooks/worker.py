@@ -52,7 +52,7 @@ class FetchWorker:
         self._bus = bus
         self._write_attempts = write_attempts
         self._slots = threading.BoundedSemaphore(config.max_in_flight)
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
         self._cancelled: dict[str, None] = {}  # cancellations that overtook their fetch
         self._per_host: Counter[str] = Counter()
         self.counters: Counter[str] = Counter()
@@ -95,12 +95,9 @@ class FetchWorker:
             ready.append((document, token))
         self._start_soon(ready)
 
-    def deliver(
-        self, message: CallbackMessage, token: str, *, verify_tls: bool
-    ) -> Future[CallbackOutcome]:
-        """Deliver a promised callback; never waits for a slot: streams bound how many there are."""
-        work = self._client.deliver(message, token, verify_tls=verify_tls)
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+    def deliver(self, message: CallbackMessage, token: str) -> Future[CallbackOutcome]:
+        """Deliver a promised callback beside the documents: who sends them bounds how many."""
+        return asyncio.run_coroutine_threadsafe(self._send(message, token), self._loop)
 
     def reply(self, replies: Sequence[FetchReply]) -> None:
         """Answer without a fetch (account unknown …)."""
@@ -160,6 +157,15 @@ class FetchWorker:
                 del self._per_host[host]
             self._running.pop(document.request_id, None)
             self._slots.release()
+
+    async def _send(self, message: CallbackMessage, token: str) -> CallbackOutcome:
+        task = asyncio.current_task()
+        if task is not None:
+            self._running[message.id] = task
+        try:
+            return await self._client.deliver(message, token)
+        finally:
+            self._running.pop(message.id, None)
 
     async def _drain(self, timeout: float) -> None:
         if self._running:

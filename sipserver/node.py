@@ -127,7 +127,10 @@ class Node:
             prompts=self._prompts,
             media=self._media,
             recordings=RecordingStore(
-                self._recording_pool, config.recording_spool, config.public_url
+                self._recording_pool,
+                config.recording_spool,
+                config.public_url,
+                lambda ids: self._tasks_out.see_to(ids, ()),
             ),
             clock=SystemClock(),
             new_call_sid=new_call_sid,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -65,10 +65,11 @@ class NewRecording:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """A recording's final state; ``seconds`` of its file. ``status`` is ``in-progress`` when there
-    is no row to settle."""
+    is no row to settle. ``callbacks`` are ids of those that were promised just now."""
 
     status: str
     seconds: int
+    callbacks: tuple[str, ...] = field(default=(), compare=False)
 
 
 def new(account_sid: str, spool: Path, public_url: str) -> NewRecording:
@@ -161,10 +162,10 @@ def _settle(recording: Recording) -> Settled:
             published=recording.published + len(promised),
         )
         if updated:
-            calls.apply([*promised, *_notification(recording)])
-    if not updated:  # somebody else was faster
-        return _state(Recording.objects.filter(sid=recording.sid).first())
-    return _state(recording)
+            owed = calls.apply([*promised, *_notification(recording)])
+            return replace(_state(recording), callbacks=tuple(owed.callbacks))
+    # Somebody else was faster.
+    return _state(Recording.objects.filter(sid=recording.sid).first())
 
 
 def _state(recording: Recording | None) -> Settled:

@@ -7,6 +7,7 @@ for.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sipdomains.services import recordings
@@ -25,7 +26,15 @@ class RecordingStore:
     ``spool`` is made, for this user only, if need be; raises OSError when it cannot be.
     """
 
-    def __init__(self, pool: DatabasePool, spool: Path, public_url: str) -> None:
+    def __init__(
+        self,
+        pool: DatabasePool,
+        spool: Path,
+        public_url: str,
+        on_promised: Callable[[Sequence[str]], None] = lambda ids: None,
+    ) -> None:
+        """``on_promised`` gets the ids of callbacks that may be delivered now."""
+        self._on_promised = on_promised
         self._pool = pool
         self._spool = spool
         self._public_url = public_url
@@ -51,6 +60,7 @@ class RecordingStore:
         if settled.status == "in-progress":
             log.error("recording %s has no row", recording_sid)
             return _FAILED
+        self._on_promised(settled.callbacks)
         return FinishedRecording(settled.seconds, settled.status)
 
 

@@ -28,6 +28,7 @@ from sipdomains.contracts import (
 )
 from sipdomains.models import Call, CallEvent
 from sipdomains.services import projection, promises, rows, transfers
+from twimlrunner.webhooks.callbacks import STATUS_CALLBACK
 
 _CALLS = Call._meta.db_table
 _EVENTS = CallEvent._meta.db_table
@@ -143,11 +144,26 @@ class Batch:
         rows.WEBHOOKS.insert(cursor, self._webhooks)
         rows.NOTIFICATIONS.insert(cursor, self._notifications)
         rows.RECORDINGS.insert(cursor, self._recordings)
-        rows.OUTBOX.insert(cursor, [rows.outbox_row(record) for record in self._promises])
+        if self._promises:
+            rows.OUTBOX.insert(cursor, [rows.outbox_row(record) for record in self._timely()])
         for transfer in self._transfers:
             transfers.apply(transfer)
         if self._facts:
             self._project(cursor)
+
+    def _timely(self) -> list[CallbackPromised]:
+        """Without what a node tells of a call that was closed for it meanwhile: the application
+        has been promised the last word on that one."""
+        of_calls = {one.call_sid for one in self._promises if one.purpose == STATUS_CALLBACK}
+        lost = Call.objects.filter(pk__in=of_calls, cause=projection.NODE_LOST)
+        spoken = set(lost.values_list("pk", flat=True)) if of_calls else set()
+        return [
+            one
+            for one in self._promises
+            if one.call_sid not in spoken
+            or one.purpose != STATUS_CALLBACK
+            or one.message_id == promises.last_word(one.call_sid)
+        ]
 
     # --- opening ----------------------------------------------------------------------------
 

@@ -17,11 +17,11 @@ from sipdomains.contracts import CallbackPromised, CallClosed, LogRecord, Notifi
 from sipdomains.models import Call, SipNode
 from sipdomains.services import promises
 from sipdomains.services.batch import Batch, DuplicateCall, Owed
+from sipdomains.services.projection import NODE_LOST
 
 __all__ = ["DuplicateCall", "Owed", "apply", "apply_each", "close_orphans"]
 
 LEASE = timedelta(seconds=30)
-NODE_LOST = "node-lost"
 # Above any sequence number that a node gives: the sweep's close never hides one of its facts.
 SWEEP_SEQ = 2**31 - 1
 _INTERNAL_FAILURE = 12400  # errors.md section 4

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sipdomains.contracts import CALL_STATUSES, FINAL_STATUSES
 
+NODE_LOST = "node-lost"  # cause of a call that was closed because its node is gone
 OPEN_STATUSES = tuple(status for status in CALL_STATUSES if status not in FINAL_STATUSES)
 
 

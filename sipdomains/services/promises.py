@@ -4,6 +4,7 @@ gone. Those of live calls are promised by the call (``contracts.CallbackPromised
 from __future__ import annotations
 
 from django.conf import settings
+from django.db.models import Max
 
 from sipdomains.contracts import CallbackPromised, CallClosed, RecordingStarted
 from sipdomains.models import Call, OutboxMessage
@@ -31,8 +32,8 @@ def recording_started(record: RecordingStarted) -> CallbackPromised | None:
         call_sid=record.call_sid,
         account_sid=record.account_sid,
         at=record.at,
-        method=record.callback["method"],
-        url=record.callback["url"],
+        method=record.callback.get("method", "POST"),
+        url=record.callback.get("url", ""),
         parameters=recording_parameters(
             account_sid=record.account_sid,
             call_sid=record.call_sid,
@@ -48,12 +49,19 @@ def recording_started(record: RecordingStarted) -> CallbackPromised | None:
     )
 
 
+def last_word(call_sid: str) -> str:
+    """Id of the message that :func:`of_lost_call` makes: one per call, whichever sweep makes it."""
+    return message_id(f"{call_sid}/node-lost", 0)
+
+
 def of_lost_call(call: Call, closed: CallClosed) -> CallbackPromised | None:
-    """``completed`` of a call that its node can no longer tell of, if it is wanted."""
+    """``completed`` of a call that its node can no longer tell of, if it is wanted. It comes after
+    all that the node has promised."""
     wanted = call.callback
     if EVENT_OF_STATUS[closed.status] not in wanted.get("events", ()):
         return None
-    position = OutboxMessage.objects.filter(stream=call.sid).count()
+    last = OutboxMessage.objects.filter(stream=call.sid).aggregate(last=Max("position"))["last"]
+    position = 0 if last is None else last + 1
     facts = CallFacts(
         call_sid=call.sid,
         account_sid=call.account_id or "",
@@ -70,21 +78,21 @@ def of_lost_call(call: Call, closed: CallClosed) -> CallbackPromised | None:
     )
     duration = None if closed.answered_at is None else closed.at - closed.answered_at
     return CallbackPromised(
-        message_id=message_id(call.sid, position),
+        message_id=last_word(call.sid),
         stream=call.sid,
         position=position,
         purpose=STATUS_CALLBACK,
         call_sid=call.sid,
         account_sid=call.account_id or "",
         at=closed.at,
-        method=wanted["method"],
-        url=wanted["url"],
+        method=wanted.get("method", "POST"),
+        url=wanted.get("url", ""),
         parameters=progress_parameters(
             facts,
             status=closed.status,
             at=closed.at,
             sequence=position,
             duration=duration,
-            sip_response_code=closed.sip_status,
+            sip_response_code=None if closed.answered_at is None else 200,
         ),
     )

@@ -37,8 +37,11 @@ from sipdomains.models import (
     SipDomain,
     WebhookRequest,
 )
+from sipdomains.models.fields import MAX_URL_LENGTH
 
 Row = tuple[Any, ...]
+
+_URL_INVALID = 11100  # errors.md section 4
 
 
 def time_column(at: float | None) -> Any:
@@ -255,12 +258,16 @@ def webhook_row(record: WebhookAttempt) -> Row:
 
 
 def outbox_row(record: CallbackPromised) -> Row:
+    """One whose URL does not fit has failed from the start: half a URL is another one."""
     clip = _clip_outbox
     at = time_column(record.at)
+    ending: Row = ("pending", 0, at, 0, "")
+    if len(record.url) > MAX_URL_LENGTH:
+        ending = ("failed", 0, at, _URL_INVALID, f"the URL is longer than {MAX_URL_LENGTH}")
     return (
         record.message_id, clip("stream", record.stream), record.position,
         clip("purpose", record.purpose), record.call_sid or None, record.account_sid or None, at,
-        record.method, clip("url", record.url), to_json(record.parameters), "pending", 0, at, 0, "",
+        record.method, clip("url", record.url), to_json(record.parameters), *ending,
     )  # fmt: skip
 
 

@@ -11,9 +11,8 @@ from django.utils import timezone
 from sipdomains.contracts import NotificationRecord, TransferChanged
 from sipdomains.models import Transfer, TransferState
 from sipdomains.services import projection, rows
-from sipdomains.services.projection import TransferFacts
+from sipdomains.services.projection import NODE_LOST, TransferFacts
 
-NODE_LOST = "node-lost"  # cause of a call, as ``calls`` gives it
 # Of a transfer that goes on and on, nothing more will come.
 HANGING = timedelta(minutes=10)
 # The follow-up of one that has ended was lost with the broker.

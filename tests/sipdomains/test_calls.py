@@ -12,8 +12,23 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sipdomains.contracts import CallEventRecord, NotificationRecord
-from sipdomains.models import Call, CallEvent, Notification, WebhookRequest
+from sipdomains.contracts import (
+    CallbackPromised,
+    CallEventRecord,
+    LogRecord,
+    NotificationRecord,
+    RecordingStarted,
+    TransferChanged,
+)
+from sipdomains.models import (
+    Call,
+    CallEvent,
+    Notification,
+    OutboxMessage,
+    Recording,
+    Transfer,
+    WebhookRequest,
+)
 from sipdomains.services import calls
 from sipdomains.sids import is_sid
 from tests.sipdomains.records import START, call_records, call_sid, closed, event, opened
@@ -37,6 +52,9 @@ def everything() -> dict[str, list[dict]]:
             (CallEvent, ["call_id", "seq"]),
             (WebhookRequest, ["request_id", "attempt"]),
             (Notification, ["sid"]),
+            (OutboxMessage, ["stream", "position"]),
+            (Recording, ["sid"]),
+            (Transfer, ["call_id", "number"]),
         )
     }
 
@@ -168,6 +186,7 @@ def test_shuffled_and_repeated_records_give_the_same_rows(data, domain) -> None:
         closed("c", 1, status="failed", cause="unknown-domain", sip_status=404, answered_at=None),
         opened("d", status="queued"),
         event("d", 1, "ringing", "ringing"),
+        *promises_and_transfers("a"),
     ]
     clear()
     calls.apply(records)
@@ -183,8 +202,30 @@ def test_shuffled_and_repeated_records_give_the_same_rows(data, domain) -> None:
     assert everything() == expected
 
 
+def promises_and_transfers(name: str) -> list[LogRecord]:
+    sid = call_sid(name)
+    target = {"url": "http://app.example/", "method": "POST", "events": ["in-progress"]}
+    return [
+        *(
+            CallbackPromised(
+                f"m{n}", sid, n, "status-callback", sid, "", START + n, "POST", "http://app/", []
+            )
+            for n in range(3)
+        ),
+        RecordingStarted(
+            "RE" + "0" * 32, sid, "", "boot", START, "RecordVerb", 1, "both", True, "/x", target
+        ),
+        *(
+            TransferChanged(sid, 1, START + n, "sent", "sip:bob@x", *facts)
+            for n, facts in enumerate([(), (202,), (202, 180), (202, 200, "final")])
+        ),
+    ]
+
+
 def clear() -> None:
-    for model in (CallEvent, WebhookRequest, Notification, Call):
+    for model in (
+        OutboxMessage, Recording, Transfer, CallEvent, WebhookRequest, Notification, Call
+    ):  # fmt: skip
         model.objects.all().delete()
 
 

@@ -40,8 +40,9 @@ class RecordSpec:
 class RecordEnd:
     """``cause``: ``max-length``, ``silence``, ``key``, ``stopped`` (also by the session's close),
     ``lost`` (the worker died: the file wants ``sipserver.media.trim.repair_wav``) or ``failed``
-    (disk, or refused by the worker). ``seconds`` are those of the file, ``speech_seconds`` the
-    louder part of it (of the track that has more), ``peak`` the greatest sample, 0..32768.
+    (disk, or refused by the worker). ``seconds`` are those of the file, ``speech_seconds`` how
+    many of them are not silent (on the track that has more), ``peak`` the greatest sample of any
+    track, 0..32768.
     ``lost`` and ``failed`` know none of these."""
 
     cause: str

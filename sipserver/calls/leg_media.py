@@ -36,8 +36,13 @@ class LegMedia:
         self._own_offer: bytes | None = None
         self._answer: bytes = b""
         self._parameters: MediaParameters
-        self.connected = False
+        self._connected = asyncio.Event()
         session.leg_media = self
+
+    @property
+    def connected(self) -> bool:
+        """Whether media flows, or has flowed."""
+        return self._connected.is_set()
 
     @property
     def session(self) -> MediaSession:
@@ -103,7 +108,7 @@ class LegMedia:
             raise self._lost("media-lost", error) from error
         except ValueError as error:  # negotiation lets nothing pass that the worker refuses
             raise self._lost("internal-error", error) from error
-        self.connected = True
+        self._connected.set()
         if first:
             data = {"what": "connected", "codec": self._parameters.codec}
             self._session.event("media", data)
@@ -153,9 +158,11 @@ class LegMedia:
         """re-INVITE or UPDATE: hold, resume, a new address or codec (RFC 3264 section 8)."""
         session = self._session
         sip = session.env.sip
-        if session.media is None or not self.connected or session.over.done():
+        if session.media is None or session.over.done():
             sip.refuse_offer(session.usage, 491)
             return
+        # Some peers send it right after their ACK, before the worker has connected.
+        await unless_over(session.over, self._connected.wait())
         if not body:
             self._own_offer = make_offer(self._capabilities, self._local())
             sip.answer_offer(session.usage, self._own_offer)

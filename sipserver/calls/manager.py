@@ -62,6 +62,7 @@ _ENDINGS = {
     "session-expired": "session-expired",
     "prack-timeout": "ack-timeout",
 }
+_INFO_TYPES = (("Accept", ", ".join(sorted(DTMF_TYPES))),)
 # Status of an INVITE that the engine refused by itself to a cause.
 _REFUSALS = {483: "hops-exhausted", 503: "overloaded"}
 
@@ -178,7 +179,10 @@ class CallManager:
         if request.method == "INFO":
             digit = read_digit(request.content_type, request.body)
             known = not request.body or request.content_type in DTMF_TYPES
-            self._env.sip.respond(event.transaction, 200 if known else 415)
+            if known:
+                self._env.sip.respond(event.transaction, 200)
+            else:
+                self._env.sip.respond(event.transaction, 415, headers=_INFO_TYPES)
             if digit is not None:
                 session.key_sent_by_info(digit.key)
         elif request.method == "REFER":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 from pathlib import Path
 
-from tests.e2e.server import DOMAIN, PASSWORD, USER, Server, free_port, wait_for
+from tests.e2e.server import DOMAIN, PASSWORD, USER, Listening, free_port, wait_for
 from tests.e2e.sound import tone
 
 CONFIG = """\
@@ -25,6 +27,8 @@ module aubridge.so
 module sndfile.so
 module_tmp account.so
 module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen 127.0.0.1:{control}
 snd_path {folder}
 """
 MODULES = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
@@ -33,14 +37,15 @@ MODULES = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
 class Baresip:
     """A phone that speaks a tone. It dials at once, or with ``dial`` empty answers by itself."""
 
-    def __init__(self, server: Server, folder: Path, *, transport: str, codec: str,
+    def __init__(self, server: Listening, folder: Path, *, transport: str, codec: str,
                  user: str = USER, dial: str = f"sip:100@{DOMAIN}", frequency: float = 440.0,
                  register: bool = False) -> None:  # fmt: skip
         self.folder = folder
+        self._control = free_port()
         folder.mkdir(exist_ok=True)
         modules = next(name for name in MODULES if Path(name).is_dir())
         (folder / "config").write_text(
-            CONFIG.format(port=free_port(), folder=folder, modules=modules)
+            CONFIG.format(port=free_port(), control=self._control, folder=folder, modules=modules)
         )
         (folder / "accounts").write_text(
             f"<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={PASSWORD};"
@@ -66,6 +71,13 @@ class Baresip:
 
     def wait_until_over(self, seconds: float = 25.0) -> None:
         wait_for("end of baresip's call", lambda: "session closed" in self.output, seconds)
+
+    def press(self, key: str) -> None:
+        """A key of the keypad, by RFC 4733."""
+        command = json.dumps({"command": "sndcode", "params": key})
+        with socket.create_connection(("127.0.0.1", self._control), 5) as control:
+            control.sendall(f"{len(command)}:{command},".encode())  # a netstring
+            control.recv(4096)
 
     def heard(self) -> Path:
         """The dump of the decoder, complete once baresip has been closed."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from twilio.request_validator import RequestValidator
@@ -60,6 +60,12 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> 
             return value
         time.sleep(0.02)
     raise AssertionError(f"{what}: not within {seconds} s")
+
+
+class Listening(Protocol):
+    """What a phone sends to, at 127.0.0.1 or ::1."""
+
+    sip_port: int
 
 
 class Server:

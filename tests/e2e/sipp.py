@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.e2e.server import PASSWORD, USER, Server, free_port, wait_for
+from tests.e2e.server import PASSWORD, USER, Listening, free_port, wait_for
 
 SCENARIOS = Path(__file__).with_name("sipp")
 PARTS = SCENARIOS / "parts"
@@ -57,9 +57,11 @@ def header(message: str, name: str) -> str:
 class Sipp:
     """One run of a scenario, in the background until :meth:`result`."""
 
-    def __init__(self, server: Server, folder: Path, scenario: str, *, domain: str = OPEN_DOMAIN,
-                 transport: str = "u1", calls: int = 1, host: str = "127.0.0.1", rtp_port: int = 9,
+    def __init__(self, server: Listening, folder: Path, scenario: str, *,
+                 domain: str = OPEN_DOMAIN, transport: str = "u1", calls: int = 1,
+                 host: str = "127.0.0.1", local: str = "", rtp_port: int = 9,
                  password: str = PASSWORD, seconds: int = 20, **values: str) -> None:  # fmt: skip
+        """``local`` is the address of the phone, else it is ``host``, the server's."""
         self.name = f"{scenario}-{uuid.uuid4().hex[:8]}"
         self._files = folder / self.name
         target = f"[{host}]" if ":" in host else host
@@ -68,7 +70,7 @@ class Sipp:
         self._process = subprocess.Popen(
             ["sipp", f"{target}:{server.sip_port}", "-sf", str(file), "-t", transport,
              "-m", str(calls), "-l", str(calls), "-r", str(calls), "-rp", "500",
-             "-i", host, "-mi", host, "-s", "100", "-key", "domain", domain,
+             "-i", local or host, "-mi", local or host, "-s", "100", "-key", "domain", domain,
              "-key", "rtp", str(rtp_port), "-key", "ip", "6" if ":" in host else "4",
              "-cid_str", f"{self.name}-%u", "-nostdin", "-skip_rlimit",
              "-recv_timeout", f"{seconds * 1000}", "-timeout", f"{seconds + 5}s", "-timeout_error",
@@ -89,6 +91,10 @@ class Sipp:
             [(way, body) for way, body in _MESSAGE.findall(text) if self.name in body],
             complaint + (errors.read_text("utf-8", "replace") if errors.exists() else ""),
         )
+
+    def media_port(self) -> int:
+        """Where the server takes RTP of this call, by the answer."""
+        return _media_port(Path(f"{self._files}.log"), "SIP/2.0 200 ")
 
     def close(self) -> None:
         if self._process.returncode is None:
@@ -143,13 +149,32 @@ class Callee:
         assert self._process.returncode == 0, f"{wrong}\n{text}"
         return _MESSAGE.findall(text)
 
+    def media_port(self) -> int:
+        """Where the server takes RTP of this call, by its offer."""
+        return _media_port(Path(f"{self._files}.log"), "INVITE ")
+
     def close(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
             self._process.communicate()
 
 
-def run(server: Server, folder: Path, scenario: str, **options: Any) -> Result:
+def _media_port(log: Path, start: str) -> int:
+    """The port in the first message that begins so and has been received."""
+
+    def port() -> int:
+        for way, text in _MESSAGE.findall(
+            log.read_text("utf-8", "replace") if log.exists() else ""
+        ):
+            found = re.search(r"^m=audio (\d+)", text, re.MULTILINE)
+            if way == "received" and text.startswith(start) and found:
+                return int(found[1])
+        return 0
+
+    return int(wait_for(f"SDP in {start}", port))
+
+
+def run(server: Listening, folder: Path, scenario: str, **options: Any) -> Result:
     """Run it to its end; fails with SIPp's complaint when the scenario was not followed."""
     result = Sipp(server, folder, scenario, **options).result()
     assert result.code == 0, f"{result.errors}\n" + "\n".join(

@@ -115,18 +115,29 @@ async def record(session: CallSession, plan: RecordPlan) -> Recorded:
         beep=plan.beep,
     )
     active = await begin(session, spec, source="RecordVerb", trim=plan.trim, callback=plan.callback)
+    pressed: list[str] = []
+
+    def on_key(key: str) -> None:
+        """The worker knows the keys that come by RTP and ends by itself, but not those by INFO."""
+        if key not in plan.finish_on:
+            session.keep_key(key)
+        elif not pressed:
+            pressed.append(key)
+            active.operation.stop()
+
     ended = asyncio.ensure_future(active.operation.wait())
+    session.on_key = on_key
     try:
         await first(ended, session.over)
     except asyncio.CancelledError:
         await active.finish("redirected")
         raise
     finally:
+        session.on_key = None
         ended.cancel()
-    recorded = await active.finish("hangup")
-    if recorded.ended_by == "key":  # the worker has seen it, and so has the buffer
-        _drop_key(session, recorded.key)
-    return recorded
+    if not pressed:
+        return await active.finish("hangup")
+    return replace(await active.finish("key"), key=pressed[0])
 
 
 async def begin_dial(session: CallSession, plan: DialRecording) -> Active:
@@ -138,11 +149,3 @@ async def begin_dial(session: CallSession, plan: DialRecording) -> Active:
         max_seconds=_DAY,
     )
     return await begin(session, spec, source="DialVerb", trim=plan.trim, callback=plan.callback)
-
-
-def _drop_key(session: CallSession, key: str) -> None:
-    waiting = [session.keys.get_nowait() for _ in range(session.keys.qsize())]
-    if key in waiting:
-        waiting.remove(key)
-    for each in waiting:
-        session.keys.put_nowait(each)

@@ -144,7 +144,12 @@ class CallSession(ABC):
         """One DTMF key of the peer, by whatever way it came. Never in the log."""
         if self.on_key is not None:
             self.on_key(key)
-        elif not self.keys.full():
+        else:
+            self.keep_key(key)
+
+    def keep_key(self, key: str) -> None:
+        """For whoever asks for keys next."""
+        if not self.keys.full():
             self.keys.put_nowait(key)
 
     def key_sent_by_info(self, key: str) -> None:

@@ -153,6 +153,16 @@ async def test_hang_up_ends_the_recording_and_is_reported() -> None:
     assert "recorded hangup" in world.ladder
 
 
+async def test_a_finish_key_by_info_ends_the_recording() -> None:
+    world = World()
+    world.document("<Response/>", "done")
+    await answered(world, RECORD)
+    await world.until(lambda: bool(world.media.sessions[0].recordings))
+    world.events(info("application/dtmf", "5"), info("application/dtmf", "#"))
+    await all_ended(world)
+    assert parameters(world)["Digits"] == "#"
+
+
 async def test_row_of_the_recording_comes_before_its_sound() -> None:
     world = World()
     world.log.unavailable = False

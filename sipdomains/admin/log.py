@@ -1,4 +1,5 @@
-"""The call log and the nodes: to look at only. The operators' pages show calls better."""
+"""The call log, what it owes to applications, and the nodes: to look at only, but for callbacks
+that shall go out again. The operators' pages show calls better."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sipdomains.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from sipdomains.models import Call, CallEvent, Notification, SipNode, WebhookRequest
+from sipdomains.models import (
+    Call,
+    CallEvent,
+    Notification,
+    OutboxMessage,
+    SipNode,
+    Transfer,
+    WebhookRequest,
+)
+from sipdomains.services import outbox
 
 
 class EventInline(ReadOnlyInline):
@@ -30,6 +40,17 @@ class NotificationInline(ReadOnlyInline):
     fields = ("at", "level", "code", "message")
 
 
+class TransferInline(ReadOnlyInline):
+    model = Transfer
+    fields = ("number", "direction", "target", "state", "refer_status", "notify_status", "reason")
+
+
+class OutboxInline(ReadOnlyInline):
+    model = OutboxMessage
+    fields = ("purpose", "position", "url", "state", "attempts", "error_message")
+    show_change_link = True
+
+
 class LinksToCall:
     @admin.display(description="call")
     def call_link(self, row: Any) -> SafeString | str:
@@ -45,7 +66,7 @@ class CallAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("status", "direction")
     search_fields = ("=sid", "from_uri", "to_uri", "=sip_call_id", "=source_ip")
-    inlines = (EventInline, WebhookInline, NotificationInline)
+    inlines = (EventInline, WebhookInline, OutboxInline, TransferInline, NotificationInline)
 
 
 @admin.register(WebhookRequest)
@@ -66,6 +87,39 @@ class NotificationAdmin(LinksToCall, ReadOnlyAdmin):
     list_display = ("at", "level", "code", "message", "call_link")
     list_filter = ("level", "code")
     search_fields = ("=sid", "=call__sid", "=code", "message")
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(LinksToCall, ReadOnlyAdmin):
+    list_display = (
+        "created_at", "purpose", "url", "position", "state", "tries", "next_at", "error_message",
+        "call_link",
+    )  # fmt: skip
+    list_filter = ("state", "purpose")
+    search_fields = ("=id", "=stream", "=call__sid", "url")
+    actions = ("deliver_again",)
+
+    @admin.display(description="deliveries", ordering="attempts")
+    def tries(self, row: OutboxMessage) -> int:
+        return row.attempts
+
+    def has_deliver_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sipdomains.change_outboxmessage")
+
+    @admin.action(description="Deliver again what was given up", permissions=["deliver"])
+    def deliver_again(self, request: HttpRequest, chosen: QuerySet[OutboxMessage]) -> None:
+        count = outbox.deliver_again(list(chosen.values_list("pk", flat=True)))
+        self.message_user(request, f"{count} of the chosen callbacks go out in a few seconds.")
+
+
+@admin.register(Transfer)
+class TransferAdmin(LinksToCall, ReadOnlyAdmin):
+    list_display = (
+        "requested_at", "direction", "target", "state", "refer_status", "notify_status", "reason",
+        "call_link",
+    )  # fmt: skip
+    list_filter = ("state", "direction")
+    search_fields = ("=call__sid", "target")
 
 
 @admin.register(SipNode)

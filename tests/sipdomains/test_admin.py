@@ -4,24 +4,28 @@ import re
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from sipdomains.contracts import CallbackPromised, LogRecord, TransferChanged
 from sipdomains.models import (
     Call,
     CallAclMapping,
     Credential,
     CredentialList,
     Notification,
+    OutboxMessage,
     SipDomain,
     SipNode,
+    Transfer,
     WebhookRequest,
 )
-from sipdomains.services import calls, nodes
+from sipdomains.services import calls, nodes, outbox
 from tests.sipdomains.conftest import PASSWORD, saved
-from tests.sipdomains.records import call_records
+from tests.sipdomains.records import START, call_records, call_sid
 
 LISTS = ("account", "sipdomain", "credentiallist", "ipaccesscontrollist", "call",
-         "webhookrequest", "notification", "sipnode")  # fmt: skip
+         "webhookrequest", "notification", "outboxmessage", "transfer", "sipnode")  # fmt: skip
 
 
 @pytest.fixture
@@ -42,11 +46,22 @@ def secrets(guarded) -> list[str]:
     return [PASSWORD, user.ha1_md5, user.ha1_sha256, account.auth_token, raw]
 
 
+def owed(name: str) -> list[LogRecord]:
+    """A callback that was promised, and a transfer."""
+    sid = call_sid(name)
+    return [
+        CallbackPromised(
+            f"m-{name}", sid, 0, "status-callback", sid, "", START, "POST", "http://app/", []
+        ),
+        TransferChanged(sid, 1, START, "sent", "sip:bob@x"),
+    ]
+
+
 @pytest.fixture
 def logged(guarded) -> str:
     nodes.register("boot", "udp:127.0.0.1:5060")
     records = call_records("a", account=guarded.account_id, domain=guarded.sid)
-    calls.apply(records)
+    calls.apply(records + owed("a"))
     return records[0].call_sid
 
 
@@ -92,17 +107,44 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_few(
     for number in range(5):
         saved(SipDomain(account=account, domain_name=f"d{number}.example.org"))
         saved(CredentialList(account=account, friendly_name=f"List {number}"))
-        calls.apply(call_records(f"more-{number}", account=account.sid, domain=guarded.sid))
+        more = f"more-{number}"
+        calls.apply(call_records(more, account=account.sid, domain=guarded.sid) + owed(more))
     assert count() <= few
 
 
-@pytest.mark.parametrize("model", ["call", "webhookrequest", "notification", "sipnode"])
+@pytest.mark.parametrize(
+    "model", ["call", "webhookrequest", "notification", "outboxmessage", "transfer", "sipnode"]
+)
 def test_the_log_cannot_be_changed(staff, model, logged) -> None:
     assert staff.get(url(model, "add")).status_code == 403
-    row = {"call": Call, "webhookrequest": WebhookRequest, "notification": Notification,
-           "sipnode": SipNode}[model].objects.get()  # fmt: skip
+    models = (Call, WebhookRequest, Notification, OutboxMessage, Transfer, SipNode)
+    [table] = [one for one in models if one._meta.model_name == model]
+    row = table.objects.get()
     assert staff.post(url(model, "change", str(row.pk)), {}).status_code == 403
     assert staff.post(url(model, "delete", str(row.pk)), {"post": "yes"}).status_code == 403
+
+
+def deliver_again(client) -> OutboxMessage:
+    data = {"action": "deliver_again", "_selected_action": ["m-a"]}
+    assert client.post(url("outboxmessage"), data).status_code == 302
+    return OutboxMessage.objects.get()
+
+
+def test_a_callback_that_was_given_up_is_delivered_again(staff, logged) -> None:
+    OutboxMessage.objects.update(state="failed", attempts=8, next_at="2030-01-01T00:00:00Z")
+    row = deliver_again(staff)
+    assert (row.state, row.attempts) == ("pending", 0)
+    assert outbox.due() == ["m-a"]
+
+
+def test_who_may_only_look_cannot_have_it_delivered(client, logged) -> None:
+    viewer = get_user_model().objects.create_user("viewer", password="x", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_outboxmessage"))
+    client.force_login(viewer)
+    OutboxMessage.objects.update(state="failed")
+    assert "deliver_again" not in client.get(url("outboxmessage")).content.decode()
+    client.post(url("outboxmessage"), {"action": "deliver_again", "_selected_action": ["m-a"]})
+    assert OutboxMessage.objects.get().state == "failed"
 
 
 def inline(prefix: str, rows: list[dict[str, str]], initial: int = 0) -> dict[str, str]:

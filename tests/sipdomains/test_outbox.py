@@ -77,7 +77,9 @@ def test_a_promise_is_kept_once_however_often_it_is_written(alice) -> None:
 def test_a_stream_is_delivered_in_order_and_streams_do_not_wait_for_each_other() -> None:
     calls.apply([promise("a", 1), promise("b", 0), promise("a", 0), promise("a", 2)])
     assert set(outbox.due(NOW)) == {"a-0", "b-0"}
-    first, other = outbox.claim(["a-0", "a-1", "a-2", "b-0"], NOW)
+    taken = {one.id: one for one in outbox.claim(["a-0", "a-1", "a-2", "b-0"], NOW)}
+    first, other = taken["a-0"], taken["b-0"]
+    assert len(taken) == 2
     assert outbox.due(NOW) == []
     outbox.settle([ended(other, Verdict.DELIVERED)], NOW)
     assert outbox.due(NOW) == []

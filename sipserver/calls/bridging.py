@@ -10,9 +10,11 @@ from sipserver.calls.outbound import OutboundSession
 from sipserver.calls.session import CallSession
 from sipserver.calls.waiting import first
 from sipserver.mediapool.session_proxy import NoMedia
-from twimlrunner.engine.interrupts import MediaLost
+from twimlrunner.engine.interrupts import MediaLost, NodeDraining, Released, TimeLimit
 
 log = logging.getLogger(__name__)
+
+Decided = NodeDraining | TimeLimit | Released
 
 
 class Handover:
@@ -52,6 +54,8 @@ class Bridge:
         try:
             await left.bridge(right, swallow=swallow)
         except (NoMedia, ValueError) as error:
+            if has_ended(self.left) or has_ended(self.right):
+                return  # its port is closed: whoever keeps the bridge sees to the other
             for leg in (self.left, self.right):
                 leg.interrupt(MediaLost("media-lost"), f"({error})")
             return
@@ -118,6 +122,12 @@ async def same_worker(left: CallSession, right: CallSession) -> None:
     near, media = left.media, right.leg_media
     if near is not None and media is not None:
         await media.move(near)
+
+
+def has_ended(leg: CallSession) -> bool:
+    """Whether the leg is over, for whatever reason, or will be at once."""
+    pending = leg.signal.pending
+    return _done(leg).done() or leg.over.done() or isinstance(pending, Decided)
 
 
 def _done(leg: CallSession) -> asyncio.Future[object]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sipserver.calls import destinations, received, recording
-from sipserver.calls.bridging import Bridge, Handover
+from sipserver.calls.bridging import Bridge, Handover, has_ended
 from sipserver.calls.control import LiveCall
 from sipserver.calls.office import Office
 from sipserver.calls.outbound import OutboundSession
@@ -79,6 +79,11 @@ class Dial:
 
     async def _run(self) -> Dialled:
         targets = self.plan.targets
+        if self.plan.answer_on_bridge:
+            try:  # the port decides on which media worker the callees are
+                await self.call.media.open()
+            except CallEnded:
+                return Dialled("canceled", bridged=False, caller_gone=True)
         groups: Sequence[Sequence[DialTarget]] = [targets]
         if self.plan.sequential:
             groups = [[target] for target in targets]
@@ -221,6 +226,9 @@ class Dial:
                 return self._dialled(winner, "completed", bridged=False)
             if self.plan.answer_on_bridge:
                 await self.call.ensure_answered()
+            if has_ended(leg):  # it did not wait
+                await self._end_of(leg)
+                return self._dialled(winner, "completed", bridged=False)
         except CallEnded:
             leg.release("caller-gone" if self.session.over.done() else "released")
             await self._end_of(leg)

@@ -84,6 +84,7 @@ class FakeMediaSession:
     def __init__(self, media: FakeMedia, listener: MediaListener) -> None:
         self.port = 20000
         self.worker: object = media
+        self.closed = False
         self.bridged: FakeMediaSession | None = None
         self.recordings: list[FakeRecording] = []
         self.listener = listener
@@ -110,6 +111,10 @@ class FakeMediaSession:
 
     async def bridge(self, other: FakeMediaSession, *, swallow: str = "") -> None:
         await asyncio.sleep(0)
+        if other.worker is not self.worker:
+            raise ValueError("a bridge joins two sessions of one worker")
+        if self.closed or other.closed:
+            raise NoMedia("session is over")
         self.bridged, other.bridged = other, self
         self.media.ladder.append("bridged")
 
@@ -125,7 +130,9 @@ class FakeMediaSession:
         return recording
 
     async def close(self) -> dict[str, Any]:
-        self.media.open_ports -= 1
+        if not self.closed:
+            self.media.open_ports -= 1
+        self.closed = True
         self.media.ladder.append("port freed")
         return {"packets_sent": 1}
 
@@ -135,6 +142,7 @@ class FakeMedia:
         self.ladder = ladder
         self.endless = False
         self.none = False
+        self.scattered = False  # each session on a worker of its own, unless it shall be near
         self.open_ports = 0
         self.sessions: list[FakeMediaSession] = []
         self.operations: list[FakeOperation] = []
@@ -146,5 +154,7 @@ class FakeMedia:
             raise NoMedia("no port")
         self.open_ports += 1
         session = FakeMediaSession(self, listener)
+        if self.scattered:
+            session.worker = object() if near is None else near.worker
         self.sessions.append(session)
         return session

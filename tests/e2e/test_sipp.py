@@ -234,7 +234,7 @@ def test_offers_that_cannot_be_taken(
 @pytest.mark.parametrize(
     ("values", "status", "expected"),
     [
-        ({"headers": "Require: 100rel\n", "hops": "70"}, 420, ("Unsupported", "100rel")),
+        ({"headers": "Require: replaces\n", "hops": "70"}, 420, ("Unsupported", "replaces")),
         ({"headers": "", "hops": "0"}, 483, ("To", "tag=")),
         (
             {"headers": "Content-Type: text/plain\n", "hops": "70", "body": "hi"},
@@ -242,7 +242,7 @@ def test_offers_that_cannot_be_taken(
             ("Accept", "application/sdp"),
         ),
     ],
-    ids=["100rel", "hops", "body"],
+    ids=["replaces", "hops", "body"],
 )  # fmt: skip
 def test_invites_that_break_the_rules(
     server: Server, app: Application, tmp_path: Path, values: dict[str, str], status: int,

@@ -43,6 +43,11 @@ class Transfer(models.Model):
 
     class Meta:
         ordering = ["requested_at"]
+        indexes = [
+            models.Index(
+                fields=["changed_at"], name="transfer_open", condition=models.Q(settled_at=None)
+            )
+        ]
         constraints = [models.UniqueConstraint(fields=["call", "number"], name="transfer_once")]
 
     def __str__(self) -> str:

@@ -17,6 +17,8 @@ _OTHER_SCHEMES = re.compile(
     r"^((?:proxy-)?authorization\s*:\s*(?!digest\b)\S+[ \t]+)[^\r\n]+",
     re.IGNORECASE | re.MULTILINE,
 )
+# What stands in INFO is mostly the keys that somebody pressed: card numbers, codes.
+_BODY = re.compile(r"(\r?\n\r?\n).+", re.DOTALL)
 _SDES_KEY = re.compile(r"(a=crypto:\d+\s+\S+\s+inline:)\S+", re.IGNORECASE)
 
 
@@ -27,6 +29,8 @@ def trace_data(message: MessageTraced) -> dict[str, Any]:
     lowered = text.lower()
     if "authorization" in lowered or "authenticate" in lowered:
         text = _OTHER_SCHEMES.sub(r"\1…", _DIGEST_SECRETS.sub('="…"', text))
+    if text.lstrip().startswith("INFO "):
+        text = _BODY.sub(r"\1…", text)
     if "a=crypto:" in lowered:
         text = _SDES_KEY.sub(r"\1…", text)
     flow = message.flow

@@ -31,3 +31,13 @@ def test_ipv6_peers_are_written_with_brackets() -> None:
     flow = Flow("udp", ("::1", 5060), ("2001:db8::1", 5070))
     message = MessageTraced(1, False, b"INVITE sip:x SIP/2.0\r\n\r\n", flow)
     assert trace_data(message)["peer"] == "[2001:db8::1]:5070"
+
+
+def test_traces_keep_no_keys() -> None:
+    head = "INFO sip:x SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\n"
+    for before, body in (("", "Signal=7\r\nDuration=160\r\n"), ("", "7"), ("\r\n\r\n", "7\n\n7")):
+        text = trace_data(MessageTraced(1, False, f"{before}{head}{body}".encode(), None))["text"]
+        assert "7" not in text
+        assert text.endswith("\r\n\r\n…")
+    without = "INFO sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+    assert trace_data(MessageTraced(1, False, without.encode(), None))["text"] == without

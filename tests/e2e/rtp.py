@@ -57,6 +57,7 @@ class Handset:
             self._event(port, event, step, step == 1, False)
         for _ in range(3):
             self._event(port, event, 5, False, True)
+        self._timestamp += 5 * FRAME  # by it the next key is told from this one
         return pressed
 
     def _event(self, port: int, event: int, step: int, first: bool, last: bool) -> None:

@@ -11,6 +11,7 @@ from sipserver.calls.session import CallSession
 from sipserver.calls.waiting import first
 from sipserver.mediapool.session_proxy import NoMedia
 from twimlrunner.engine.interrupts import MediaLost, NodeDraining, Released, TimeLimit
+from twimlrunner.engine.ports import CallEnded
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ Decided = NodeDraining | TimeLimit | Released
 
 class Handover:
     """``keeps`` leaves the bridge for another one, ``leaves`` is not needed any more. ``parted`` is
-    resolved when the old bridge is open no longer, ``over`` when the new one has ended."""
+    resolved when the old bridge is open no longer, ``over`` when the new one has ended or whoever
+    kept the old one is gone."""
 
     def __init__(self, keeps: CallSession, leaves: CallSession) -> None:
         loop = asyncio.get_running_loop()
@@ -28,31 +30,40 @@ class Handover:
         self.parted: asyncio.Future[None] = loop.create_future()
         self.over: asyncio.Future[None] = loop.create_future()
 
+    def end(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
 
 class Bridge:
     """``news`` is called when a handover is wanted: whoever keeps the bridge then closes it."""
 
-    def __init__(self, left: CallSession, right: CallSession, news: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        left: CallSession,
+        right: CallSession,
+        news: Callable[[], None],
+        swallow: str = "",
+    ) -> None:
         self.left = left
         self.right = right
         self.handover: Handover | None = None
         self._news = news
         self._open = False
-        self._swallow = ""
+        self._swallow = swallow  # keys of the left leg that are not passed on
         self._relaying: set[asyncio.Task[str]] = set()
 
     def other(self, session: CallSession) -> CallSession:
         return self.right if session is self.left else self.left
 
-    async def open(self, swallow: str = "", *, early: bool = False) -> None:
+    async def open(self, *, early: bool = False) -> None:
         """Relay both ways; ``early``: before the answer, which connects nobody. When media is lost
         both legs are told so, as by the worker's death."""
-        self._swallow = swallow
         left, right = self.left.media, self.right.media
         if left is None or right is None:
             raise RuntimeError("bridge before media")
         try:
-            await left.bridge(right, swallow=swallow)
+            await left.bridge(right, swallow=self._swallow)
         except (NoMedia, ValueError) as error:
             if has_ended(self.left) or has_ended(self.right):
                 return  # its port is closed: whoever keeps the bridge sees to the other
@@ -98,23 +109,25 @@ class Bridge:
 async def join(one: Handover, other: Handover) -> None:
     """Bridge what two handovers keep, until either is over (an attended transfer)."""
     left, right = one.keeps, other.keeps
+    ends = (one.over, other.over, left.over, right.over, _done(left), _done(right))
     try:
-        await first(one.parted, left.over)
-        await first(other.parted, right.over)
-        bridge = Bridge(left, right, lambda: None)
-        if left.over.done() or right.over.done():
+        for handover in (one, other):
+            await first(handover.parted, *ends)
+        if any(end.done() for end in ends):
             return
         await same_worker(left, right)
+        bridge = Bridge(left, right, lambda: None)
         await bridge.open()
-        await first(left.over, right.over, *(_done(leg) for leg in (left, right)))
+        await first(*ends)
         await bridge.close("hangup")
+    except CallEnded:
+        pass  # one hung up while its media moved
     finally:
         for leg in (left, right):
             if isinstance(leg, OutboundSession):
                 leg.release("released")
         for handover in (one, other):
-            if not handover.over.done():
-                handover.over.set_result(None)
+            handover.end()
 
 
 async def same_worker(left: CallSession, right: CallSession) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sipserver.calls import destinations, received, recording
 from sipserver.calls.bridging import Bridge, Handover, has_ended
@@ -66,6 +67,7 @@ class Dial:
         self._recorded_url = ""
         self._star = False
         self._refer: tuple[CallSession, InDialogRequest] | None = None
+        self._kept: tuple[Any, Any] | None = None  # hooks of the caller that ours stand in for
 
     async def run(self) -> Dialled:
         session = self.session
@@ -260,27 +262,43 @@ class Dial:
     async def _bridged(self, winner: Ringing) -> Dialled:
         session, leg = self.session, winner.leg
         swallow = _STAR if self.plan.hangup_on_star else ""
-        bridge = Bridge(session, leg, self._news.set)
+        bridge = Bridge(session, leg, self._news.set, swallow)
         limit = self.office.later(self.plan.time_limit, lambda: leg.release("time-limit"))
-        kept = session.on_key, session.on_refer
-        session.on_key, leg.on_key = self._caller_key, self._callee_key
-        session.on_refer = lambda request: self._referred(session, request)
-        leg.on_refer = lambda request: self._referred(leg, request)
+        self._hook(leg)
         try:
-            await bridge.open(swallow)
+            await bridge.open()
             await self._record_from("answer")
             result = await self._talk(winner, bridge)
         finally:
             limit.cancel()
-            session.on_key, session.on_refer = kept
-            leg.on_key = leg.on_refer = None
+            self._unhook(leg)
+            if bridge.handover is not None and not bridge.handover.parted.done():
+                bridge.handover.end()
             await bridge.close("ended")
         return result
+
+    def _hook(self, leg: OutboundSession) -> None:
+        session = self.session
+        self._kept = session.on_key, session.on_refer
+        session.on_key, leg.on_key = self._caller_key, self._callee_key
+        session.on_refer = lambda request: self._referred(session, request)
+        leg.on_refer = lambda request: self._referred(leg, request)
+
+    def _unhook(self, leg: OutboundSession) -> None:
+        """Keys and REFERs are for whoever deals with the legs next, as a transfer's program."""
+        if self._kept is not None:
+            self.session.on_key, self.session.on_refer = self._kept
+            self._kept = leg.on_key = leg.on_refer = None
+        if self._refer is not None:
+            (who, request), self._refer = self._refer, None
+            who.env.sip.respond(request.transaction, 491)
 
     async def _talk(self, winner: Ringing, bridge: Bridge) -> Dialled:
         session, leg = self.session, winner.leg
         while True:
             self._news.clear()
+            if bridge.handover is not None:  # first: who asked for it may hang up at once
+                return await self._handed_over(winner, bridge, bridge.handover)
             if session.over.done():
                 leg.release("released")
                 await self._end_of(leg)
@@ -292,8 +310,6 @@ class Dial:
                 leg.release("star-hangup")
                 await self._end_of(leg)
                 return self._dialled(winner, "completed")
-            if bridge.handover is not None:
-                return await self._handed_over(winner, bridge, bridge.handover)
             if self._refer is not None:
                 (who, request), self._refer = self._refer, None
                 result = await self._transfer(winner, bridge, who, request)
@@ -321,9 +337,12 @@ class Dial:
             self.call, winner.leg, bridge, refer, self.plan.refer, self.office, self._news
         )
         done = self._dialled(winner, "completed")
-        if who is self.session:
-            return await transferring.callee(self.plan.answer_on_bridge, done)
-        return await transferring.caller(self.plan.answer_on_bridge, done)
+        way = transferring.callee if who is self.session else transferring.caller
+        self._unhook(winner.leg)
+        result = await way(self.plan.answer_on_bridge, done)
+        if result is None:
+            self._hook(winner.leg)
+        return result
 
     async def _handed_over(self, winner: Ringing, bridge: Bridge, given: Handover) -> Dialled:
         """An attended transfer takes one of the two away."""
@@ -335,7 +354,10 @@ class Dial:
             return replace(done, replaced=True)
         winner.leg.release("transferred")
         given.parted.set_result(None)
-        await asyncio.shield(given.over)
+        try:
+            await asyncio.shield(given.over)
+        finally:  # a live update or the end of the caller's time takes it out of the new bridge
+            given.end()
         return replace(done, caller_gone=self.session.over.done())
 
     # --- small ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from sipserver.calls.bridging import has_ended
 from sipserver.calls.ports import MediaParameters, MediaSession
 from sipserver.calls.routing import same_ip_version
 from sipserver.calls.session import CallSession
@@ -121,18 +122,22 @@ class LegMedia:
         if old is None or old.worker is near.worker:
             return
         session.media = None
+        answer = None
         try:
             await self._open(near)
             answer = await unless_over(session.over, self._reoffer())
+            if answer is not None:
+                self._parameters = self._parameters_of(answer)
+                await self.connect()
         except NoMedia:
-            answer = None
-        if answer is None:
-            old, session.media = session.media, old
-        else:
-            self._parameters = self._parameters_of(answer)
-            await self.connect()
-        if old is not None:
-            await old.close()
+            pass
+        finally:
+            if answer is None:
+                old, session.media = session.media, old
+            if old is not None:
+                await old.close()
+            if session.media is not None and has_ended(session):
+                await session.media.close()  # the end may have seen neither of the two
 
     async def _reoffer(self) -> Answer | None:
         """Our offer in a re-INVITE; None when the peer refuses it."""

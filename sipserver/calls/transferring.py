@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from sipserver.calls.bridging import Bridge
+from sipserver.calls.bridging import Bridge, has_ended
 from sipserver.calls.control import LiveCall
 from sipserver.calls.office import Office
 from sipserver.calls.outbound import OutboundSession
@@ -100,16 +100,18 @@ class Transferring:
 
         leg.on_bridged = on_bridged
         leg.run(self._request)
-        while True:
-            self._news.clear()
-            if leg.bridged_elsewhere:
-                self._refer.end(200, "OK")
-                return replace(done, replaced=True)
-            if leg.done.done() or session.over.done() or not leg.detached:
-                break
-            await self._news.wait()
-        leg.coming_back = False
-        leg.on_bridged = None
+        try:
+            while True:
+                self._news.clear()
+                if leg.bridged_elsewhere:
+                    self._refer.end(200, "OK")
+                    return replace(done, replaced=True)
+                if leg.done.done() or session.over.done() or not leg.detached:
+                    break
+                await self._news.wait()
+        finally:  # when the caller is redirected meanwhile, there is nobody to come back to
+            leg.coming_back = False
+            leg.on_bridged = None
         self._refer.end(503, "Service Unavailable")
         if session.over.done():
             return replace(done, caller_gone=True)
@@ -121,7 +123,7 @@ class Transferring:
         """The transfer came to nothing: the two hear each other again, if both are still there."""
         if self._call.session.over.done():
             return replace(done, caller_gone=True)
-        if self._leg.over.done() or self._leg.done.done():
+        if has_ended(self._leg):
             return done
         await self._bridge.open()
         return None

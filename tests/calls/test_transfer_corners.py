@@ -1,0 +1,133 @@
+"""Transfers at the moments when two things happen at once, and what their programs can do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sipserver.sip.events import Acknowledged, Ended
+from tests.calls.test_dial import PLAIN, all_ended, answers, child, parameters, refuses, request
+from tests.calls.test_transfers_received import KEPT, TO_CAROL, refer, times
+from tests.fakes.calls import World, incoming
+from twimlrunner.engine.interrupts import Redirected, TimeLimit
+from twimlrunner.engine.ports import DocumentRequest
+
+MENU = '<Response><Gather numDigits="1" action="/chosen"><Pause length="60"/></Gather></Response>'
+UPDATE = DocumentRequest("http://app.example.net/update", "POST", "live-update")
+
+
+async def kept(document: str) -> World:
+    world = World()
+    world.document(document, "refer")
+    world.document("<Response/>", "chosen")
+    world.document("<Response><Say>updated</Say></Response>", "update")
+    world.document(KEPT)
+    world.events(incoming())
+    await world.until(lambda: len(world.sip.invites) == 1)
+    world.events(answers(101))
+    await world.ladder_has("200")
+    world.events(Acknowledged(1, b""))
+    await world.ladder_has("bridged")
+    return world
+
+
+@pytest.mark.parametrize(("transferor", "transferee"), [(101, 0), (1, 1)])
+async def test_program_of_a_transfer_gets_the_keys(transferor: int, transferee: int) -> None:
+    world = await kept(MENU)
+    world.events(refer(transferor))
+    await world.ladder_has("fetch refer")
+    await asyncio.sleep(0.01)
+    world.media.sessions[transferee].listener("digit", {"digit": "7"})
+    await world.ladder_has("fetch chosen")
+    assert parameters(world, "chosen")["Digits"] == "7"
+    world.events(Ended(1, "bye"))
+    await all_ended(world)
+
+
+async def test_transferee_does_not_come_back_to_a_caller_who_was_redirected() -> None:
+    world = await kept(TO_CAROL)
+    world.events(refer(1))
+    await world.until(lambda: len(world.sip.invites) == 2)
+    session = world.manager.session_of(1)
+    assert session is not None
+    session.interrupt(Redirected(UPDATE))
+    await world.ladder_has("played speech:updated")
+    world.events(Ended(102, "bye"))
+    world.events(refuses(102, 486))
+    await all_ended(world)
+    assert child(world).cause == "document-ended"
+
+
+async def test_refer_that_nobody_deals_with_any_more_is_answered() -> None:
+    world = await kept(TO_CAROL)
+    world.events(refer(101), Ended(1, "bye"))
+    await all_ended(world)
+    assert "491 in-dialog" in world.ladder
+
+
+async def two_calls() -> World:
+    world = World()
+    world.document(PLAIN)
+    world.document("<Response><Say>updated</Say></Response>", "update")
+    for usage, call_id in ((1, "call-1"), (2, "call-2")):
+        world.events(incoming(usage, call_id=call_id))
+        await times(world, "200", usage)
+        world.events(Acknowledged(usage, b""))
+        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
+        world.events(answers(100 + usage))
+        await times(world, "bridged", usage)
+    return world
+
+
+REPLACES = "<sip:carol@far.example?Replaces=call-2%3Bto-tag%3Dt1%3Bfrom-tag%3Dt2>"
+
+
+async def test_attended_transferor_may_hang_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await two_calls()
+    world.sip.dialogs["call-2", "t1", "t2"] = 2
+    told = world.sip.notify
+
+    def notify(usage: int, body: bytes, **how: Any) -> None:
+        told(usage, body, **how)
+        if b"200" in body:
+            world.events(Ended(1, "bye"), Ended(2, "bye"))
+
+    monkeypatch.setattr(world.sip, "notify", notify)
+    world.events(refer(1, REPLACES))
+    await times(world, "bridged", 3)
+    assert world.media.sessions[1].bridged is world.media.sessions[3]
+    world.events(Ended(102, "bye"))
+    await all_ended(world)
+
+
+@pytest.mark.parametrize("what", [TimeLimit(), Redirected(UPDATE)])
+async def test_party_of_an_attended_transfer_is_not_left_alone(what: object) -> None:
+    world = await two_calls()
+    world.sip.dialogs["call-2", "t1", "t2"] = 102
+    world.events(refer(101, REPLACES))
+    await times(world, "bridged", 3)
+    session = world.manager.session_of(1)
+    assert session is not None
+    session.interrupt(what)
+    await all_ended(world)
+    assert "played speech:after" in world.ladder  # the other one goes on with its document
+
+
+async def test_attended_transfer_of_calls_on_two_media_workers_frees_all_ports() -> None:
+    world = World()
+    world.media.scattered = True
+    world.document(PLAIN)
+    for usage, call_id in ((1, "call-1"), (2, "call-2")):
+        world.events(incoming(usage, call_id=call_id))
+        await times(world, "200", usage)
+        world.events(Acknowledged(usage, b""))
+        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
+        world.events(answers(100 + usage))
+        await times(world, "bridged", usage)
+    world.sip.dialogs["call-2", "t1", "t2"] = 2
+    world.events(refer(1, REPLACES))
+    await world.until(lambda: any(step.startswith("re-INVITE") for step in world.ladder))
+    world.events(Ended(101, "bye", request("BYE")), Ended(102, "bye", request("BYE")))
+    await all_ended(world)

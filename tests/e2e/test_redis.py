@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from threading import Event
 import pytest
 
 from tests.e2e.server import ROOT, Application, Server, wait_for
-from tests.e2e.sipp import OPEN_DOMAIN, RtpReceiver, Sipp, run
+from tests.e2e.sipp import OPEN_DOMAIN, Callee, RtpReceiver, Sipp, run
 from tests.e2e.sound import is_speech, sounding
 from tests.webhooks.brokers import PrivateRedis, private_redis
 
@@ -119,3 +120,30 @@ def test_broker_killed_and_back(stack: Stack, app: Application, tmp_path: Path) 
         return bool(server.call(after.call_id)["cause"] == "hangup-verb")
 
     wait_for("calls after the broker is back", works_again, 30)
+
+
+def test_a_promised_callback_outlives_the_broker(
+    stack: Stack, app: Application, tmp_path: Path
+) -> None:
+    server = stack.server
+    app.document("/told", "")
+    with contextlib.closing(Callee(tmp_path, "callee_answers")) as callee:
+        app.document(
+            "/voice", f'<Dial timeLimit="3"><Sip statusCallback="/told">{callee.uri}</Sip></Dial>'
+        )
+        call = Sipp(server, tmp_path, "plain", seconds=30)
+        bridged = "SELECT 1 FROM sipdomains_callevent WHERE kind = 'bridged'"
+        wait_for("bridge", lambda: server.rows(bridged))
+        stack.redis.stop()
+        result = call.result()
+        callee.messages()
+    assert result.code == 0, result.errors
+    promised = "SELECT id FROM sipdomains_outboxmessage WHERE state = 'pending'"
+    [message] = wait_for("promise", lambda: server.rows(promised))
+    assert "/told" not in app.paths()
+    stack.redis.start()
+    hit = wait_for("callback", lambda: [h for h in app.hits if h.path == "/told"], 60)[0]
+    assert hit.values["CallStatus"] == "completed"
+    assert hit.headers["I-Twilio-Idempotency-Token"] == message["id"]
+    settled = "SELECT 1 FROM sipdomains_outboxmessage WHERE state = 'delivered'"
+    wait_for("settled", lambda: server.rows(settled))

@@ -36,6 +36,7 @@ class Handset:
         self._socket.settimeout(0.1)
         self.port = int(self._socket.getsockname()[1])
         self.heard: list[Heard] = []
+        self._keys: dict[int, str] = {}  # by the timestamp, which all packets of a key share
         self._ssrc = random.getrandbits(32)
         self._sequence = random.getrandbits(15)
         self._timestamp = 0
@@ -64,6 +65,11 @@ class Handset:
         payload = struct.pack("!BBH", event, 0x80 * last + 10, step * FRAME)
         self._send(port, 101, payload, marker=first)
 
+    @property
+    def keys(self) -> str:
+        """Those that the other side has pressed."""
+        return "".join(self._keys.values())
+
     def loud_between(self, begin: float, end: float) -> list[float]:
         return [packet.at for packet in self.heard if packet.loud and begin <= packet.at < end]
 
@@ -76,6 +82,8 @@ class Handset:
             if packet[1] & 0x7F == 0:
                 sound = audioop.rms(audioop.ulaw2lin(packet[12:], 2), 2)
                 self.heard.append(Heard(time.time(), sound > LOUD))
+            elif packet[1] & 0x7F == 101:
+                self._keys[struct.unpack_from("!I", packet, 4)[0]] = EVENTS[packet[12]]
 
     def _talk(self, port: int, frequency: float) -> None:
         begin = time.monotonic()

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.baresip import Baresip
 from tests.e2e.rtp import Handset, dialled
 from tests.e2e.server import DOMAIN, PASSWORD, USER, Answer, Application, Server, wait_for
-from tests.e2e.sipp import OPEN_DOMAIN, Sipp, run
+from tests.e2e.sipp import OPEN_DOMAIN, Callee, Sipp, run
 from tests.e2e.sound import tone
 from tests.e2e.steps import request
 
@@ -137,6 +137,30 @@ def test_digits_in_the_url_of_an_action_are_unwritten(
     assert [row["url"] for row in server.webhooks(server.call(result.call_id)["sid"])]
     assert_unwritten(server, keys)
     assert_unwritten(server, keys.replace("*", "%2A").replace("#", "%23"))
+
+
+def test_keys_pass_through_a_bridge_both_ways(
+    server: Server, app: Application, tmp_path: Path
+) -> None:
+    with Handset() as here, Handset() as there:
+        peer = Callee(tmp_path, "callee_answers", rtp_port=there.port)
+        with contextlib.closing(peer):
+            app.document("/voice", f'<Dial timeLimit="2"><Sip>{peer.uri}</Sip></Dial>')
+            call = Sipp(server, tmp_path, "plain", rtp_port=here.port)
+            bridged = (
+                "SELECT 1 FROM sipdomains_callevent JOIN sipdomains_call ON call_id = sid"
+                " WHERE sip_call_id = ? AND kind = 'bridged'"
+            )
+            wait_for("bridge", lambda: server.rows(bridged, f"{call.name}-1"))
+            for key in "5#5":
+                here.press(call.media_port(), key)
+            for key in "*81":
+                there.press(peer.media_port(), key)
+            result = call.result()
+            assert result.code == 0, result.errors
+            peer.messages()
+        assert there.keys == "5#5"
+        assert here.keys == "*81"
 
 
 def test_a_key_ends_the_prompt_at_once(

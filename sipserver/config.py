@@ -42,6 +42,7 @@ class SipServerConfig:
     media_workers: int
     max_calls: int
     rtp_silence_seconds: float
+    refer_seconds: float
     audio_cache: Path
     recording_spool: Path
     public_url: str
@@ -83,6 +84,7 @@ class SipServerConfig:
             media_workers=settings.MEDIA_WORKERS,
             max_calls=settings.MAX_CONCURRENT_CALLS,
             rtp_silence_seconds=settings.RTP_SILENCE_SECONDS,
+            refer_seconds=settings.REFER_TIMEOUT,
             audio_cache=Path(settings.AUDIO_CACHE),
             recording_spool=Path(settings.RECORDING_SPOOL),
             public_url=settings.PUBLIC_URL,

@@ -257,6 +257,7 @@ class Node:
         return CallSettings(
             node=self.boot_id,
             user_agent=config.user_agent,
+            refer_seconds=config.refer_seconds,
             transfer_watch_seconds=TRANSFER_WATCH_SECONDS,
             sip_ports=frozenset(listen.port for listen in config.listen),
             intake=IntakeConfig(

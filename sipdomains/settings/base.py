@@ -224,6 +224,7 @@ WEBHOOK_CA_FILE = _env.text("WEBHOOK_CA_FILE")  # trusted besides the public aut
 
 MAX_CONCURRENT_CALLS = _env.integer("MAX_CONCURRENT_CALLS", 2000, minimum=1)  # of one node
 RTP_SILENCE_SECONDS = _env.seconds("RTP_SILENCE_SECONDS", 120.0)
+REFER_TIMEOUT = _env.seconds("REFER_TIMEOUT", 30.0)
 
 # --- logging ------------------------------------------------------------------------------------
 

@@ -93,6 +93,7 @@ class Server:
             "RTP_PORT_RANGE": f"{rtp}-{rtp + 399}",
             "SIP_REALM": "sip.example.net",
             "MEDIA_WORKERS": "1",
+            "REFER_TIMEOUT": "5s",
             **environment,
         }
         for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "SIP_NONCE_SECRET"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.baresip import Baresip
-from tests.e2e.server import DOMAIN, PASSWORD, Application, Server, call_id_of, wait_for
+from tests.e2e.server import DOMAIN, PASSWORD, USER, Application, Server, call_id_of, wait_for
 from tests.e2e.sipp import Callee, Sipp, header, run
 from tests.e2e.sound import SILENCE, loudest, read_wav
 
@@ -200,6 +200,29 @@ def test_voicemail_by_hang_up(server: Server, app: Application, tmp_path: Path) 
         sound = np.frombuffer(file.readframes(1 << 20), "<i2").astype(float)
     assert loudest(sound[4000:12000]) == pytest.approx(440, abs=5)
     assert len(sound) / 8000 == pytest.approx(float(told["RecordingDuration"]), abs=0.6)
+
+
+def test_node_killed_in_mid_recording_leaves_a_file_that_plays(
+    own_server: Server, app: Application, tmp_path: Path
+) -> None:
+    own_server.start()
+    own_server.create_domain(DOMAIN, f"{app.url}/voice", "--username", USER, "--password", PASSWORD)
+    app.document("/voice", '<Record playBeep="false"/>')
+    alice = Baresip(own_server, tmp_path / "alice", transport="udp", codec="pcmu")
+    with contextlib.closing(alice):
+        wait_for("two seconds", lambda: _spooled(own_server) > 2 * 16000 + 44)
+        own_server.kill()
+    own_server.start()
+    query = "SELECT * FROM sipdomains_recording WHERE status != 'in-progress'"
+    [row] = wait_for("recovery", lambda: own_server.rows(query), 30)
+    assert (row["status"], row["ended_by"]) == ("completed", "node-lost")
+    with wave.open(str(_media(own_server) / row["file"])) as file:
+        sound = np.frombuffer(file.readframes(1 << 20), "<i2").astype(float)
+    assert len(sound) / 8000 == pytest.approx(row["duration"], abs=0.6)
+    assert loudest(sound[4000:12000]) == pytest.approx(440, abs=5)
+    [call] = own_server.rows("SELECT * FROM sipdomains_call")
+    assert call["cause"] == "node-lost"
+    own_server.stop()
 
 
 def _spooled(server: Server) -> int:

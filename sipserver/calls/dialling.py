@@ -188,8 +188,12 @@ class Dial:
 
     async def _pass_early_media(self, live: Sequence[Ringing]) -> None:
         """With answerOnBridge the caller hears what the first callee's side plays (183)."""
-        if not self.plan.answer_on_bridge or self.session.answered or self._early is not None:
+        if not self.plan.answer_on_bridge or self.session.answered:
             return
+        if self._early is not None:
+            if not has_ended(self._early.right):
+                return
+            await self._stop_early("ended")  # another one may be heard now
         for each in live:
             if each.leg.early:
                 try:
@@ -205,6 +209,11 @@ class Dial:
         if self._ringback is not None:
             self._ringback.stop()
             self._ringback = None
+
+    async def _stop_early(self, why: str) -> None:
+        early, self._early = self._early, None
+        if early is not None:
+            await early.close(why)
 
     def _unanswered(self) -> Dialled:
         """Of several the last one counts (webhooks.md section 4.1)."""
@@ -237,8 +246,7 @@ class Dial:
             gone = self.session.over.done()
             return replace(self._dialled(winner, "completed", bridged=False), caller_gone=gone)
         self._stop_ringing()
-        if self._early is not None:
-            await self._early.close("answered")
+        await self._stop_early("answered")
         return await self._bridged(winner)
 
     async def _prepare(self, winner: Ringing) -> bool:
@@ -248,6 +256,8 @@ class Dial:
         """
         target, leg = winner.target, winner.leg
         over = self.session.over
+        if target.send_digits or target.screening:
+            await self._stop_early("screening")  # what follows is between us and the callee
         if target.send_digits:
             await unless_over(over, winner.call.send_digits(target.send_digits))
         if target.screening is None:
@@ -383,8 +393,7 @@ class Dial:
 
     async def _clean_up(self) -> None:
         self._stop_ringing()
-        if self._early is not None:
-            await self._early.close("ended")
+        await self._stop_early("ended")
         for each in self._ringing:
             each.leg.news = lambda: None
             if not each.leg.detached:

@@ -19,7 +19,7 @@ from sipserver.calls.placing import Answered, Failed, Placing, ending
 from sipserver.calls.ports import LogUnavailable, MediaSession
 from sipserver.calls.programs import run_programs
 from sipserver.calls.termination import Termination, interrupt_cause, termination
-from twimlrunner.engine.interrupts import Redirected
+from twimlrunner.engine.interrupts import Redirected, TimeLimit
 from twimlrunner.engine.ports import CallEnded
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,12 @@ async def _place(
             leg.answered_by(outcome.response, outcome.usage, outcome.sip_call_id)
             leg.answer.set_result(outcome.response)
             leg.news()
-        return await _attend(leg, call)
+        # Also of a leg that was transferred, which no Dial looks after any more.
+        limit = office.later(policy.max_call_seconds, lambda: leg.interrupt(TimeLimit()))
+        try:
+            return await _attend(leg, call)
+        finally:
+            limit.cancel()
     finally:
         if guarded:
             office.guard.release(policy.account_sid)

@@ -102,8 +102,7 @@ class Placing:
             return worst
         finally:
             for each in tasks:
-                if not each.done():
-                    await cancel(each)
+                await cancel(each)
 
     async def _branch(self, branch: Branch) -> Answered | Failed:
         result: Answered | Failed = Failed(0, "nowhere to send the INVITE")
@@ -294,23 +293,27 @@ class Placing:
         leg, usage = self._leg, event.usage
         self._sip.acknowledge(usage)
         if self._winner or not leg.may_answer():
-            self._sip.bye(usage)
-            return Failed(487, "another party answered first", event.response)
-        self._winner = leg.usage = usage
+            return self._declined(event, 487, "another party answered first")
         body = session_description(event.response)
         if body:
             refusal = self._media.accept(body)
             if refusal is not None:
-                self._sip.bye(usage)
-                return Failed(488, f"{refusal.reason} (its answer)", event.response)
+                return self._declined(event, 488, f"{refusal.reason} (its answer)")
             self._media.settled()
         elif not leg.early:
-            self._sip.bye(usage)
-            return Failed(488, "its answer has no SDP", event.response)
+            return self._declined(event, 488, "its answer has no SDP")
+        self._winner = leg.usage = usage
         leg.answered_at = leg.env.clock.wall()
         leg.event("answered", {}, "in-progress")
         await self._media.connect()
         return Answered(usage, event.response, "")
+
+    def _declined(self, event: OutgoingAnswered, status: int, reason: str) -> Failed:
+        """Hang up a 2xx that is of no use; what its dialog still tells is not about the leg."""
+        self._sip.bye(event.usage)
+        if self._leg.usage == event.usage:
+            self._leg.usage = 0
+        return Failed(status, reason, event.response)
 
 
 async def _result(task: asyncio.Future[Answered | Failed]) -> Answered | Failed:

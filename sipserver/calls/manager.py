@@ -324,22 +324,28 @@ class CallManager:
         self.draining = True
         for key in list(self._challenges):
             self._forget_challenge(key)
-        tasks = {entry.task for entry in self._entries.values() if entry.task is not None}
-        if tasks and seconds > 0:
+        if self._entries and seconds > 0:
             hurry = asyncio.create_task(self._hurry.wait())
-            idle = asyncio.create_task(asyncio.wait(tasks))
+            idle = asyncio.create_task(self._idle())
             await asyncio.wait({hurry, idle}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             hurry.cancel()
             idle.cancel()
         for entry in list(self._entries.values()):
             entry.session.interrupt(NodeDraining())
-        if tasks:
+        if self._entries:
             settings = self._env.settings
             # The program's clean-up, then the port's.
             bound = settings.parting_seconds + 2 * settings.cleanup_seconds + 1.0
-            await asyncio.wait(tasks, timeout=bound)
+            idle = asyncio.create_task(self._idle())
+            await asyncio.wait({idle}, timeout=bound)
+            idle.cancel()
         for task in list(self._side_tasks):
             task.cancel()
+
+    async def _idle(self) -> None:
+        """Until no leg is left; calls that drain may still place new ones."""
+        while tasks := {entry.task for entry in self._entries.values() if entry.task is not None}:
+            await asyncio.wait(tasks)
 
     def hurry(self) -> None:
         """End the draining now."""

@@ -34,7 +34,10 @@ class Active:
 
     async def finish(self, ended_by: str = "") -> Recorded:
         """Stop it if it still runs, and make its row final. ``ended_by`` replaces the worker's
-        word for an end that we brought about."""
+        word for an end that we brought about. Goes on when the waiting for it is cancelled."""
+        return await asyncio.shield(asyncio.ensure_future(self._finish(ended_by)))
+
+    async def _finish(self, ended_by: str) -> Recorded:
         self.operation.stop()
         try:
             async with asyncio.timeout(_STOP_SECONDS):
@@ -78,22 +81,29 @@ async def begin(
         wanted = {
             "url": callback.url, "method": callback.method, "events": list(callback.events),
         }  # fmt: skip
+    row = RecordingStarted(
+        recording_sid=sid,
+        call_sid=session.call_sid,
+        account_sid=account,
+        node=env.settings.node,
+        at=env.clock.wall(),
+        source=source,
+        channels=spec.channels,
+        track=spec.track,
+        trim=trim,
+        path=path,
+        callback=wanted,
+    )
+    opening = asyncio.ensure_future(env.log.open(row))
     try:
-        await env.log.open(
-            RecordingStarted(
-                recording_sid=sid,
-                call_sid=session.call_sid,
-                account_sid=account,
-                node=env.settings.node,
-                at=env.clock.wall(),
-                source=source,
-                channels=spec.channels,
-                track=spec.track,
-                trim=trim,
-                path=path,
-                callback=wanted,
+        await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait({opening})
+        if opening.exception() is None:  # a row that nothing follows would stay open
+            await env.recordings.finish(
+                sid, ended_by="redirected", seconds=0.0, failed=False, heard=False
             )
-        )
+        raise
     except LogUnavailable as error:
         raise VerbFailed(12400, f"The recording cannot be written down: {error}") from error
     session.event("recording", {"what": "started", "recording_sid": sid})

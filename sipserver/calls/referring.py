@@ -35,6 +35,7 @@ class Transfer:
         self.refer_status = 0
         self.notify_status = 0
         self.ended_by = ""
+        self.heard_at = asyncio.get_running_loop().time()  # the last news
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def send(self, refer_to: str) -> None:
@@ -70,6 +71,7 @@ class Transfer:
         self.end("hangup")
 
     def _answered(self, status: int, response: Response | None) -> None:
+        self._heard()
         self.refer_status = status if response is not None else 0
         if status >= 300:
             self._settle("refused" if response is not None else "timeout")
@@ -77,6 +79,7 @@ class Transfer:
             self._write()
 
     def _notified(self, event: Notified) -> None:
+        self._heard()
         fragment = parse_sipfrag(event.request.content_type, event.request.body)
         if fragment is not None:
             self.notify_status = fragment.status
@@ -90,6 +93,9 @@ class Transfer:
             self._settle("terminated")
         else:
             self._write()
+
+    def _heard(self) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
 
     def _settle(self, ended_by: str) -> None:
         if not self.settled.done():
@@ -124,7 +130,7 @@ async def refer(session: CallSession, target: str) -> Referred:
     transfer = Transfer(session, without_passwords(target)[:255])
     transfer.send(refer_to)
     try:
-        await first(transfer.settled, session.over, timeout=session.env.settings.refer_seconds)
+        await _outcome(transfer, session)
     except asyncio.CancelledError:
         transfer.end("canceled")
         raise
@@ -136,3 +142,13 @@ async def refer(session: CallSession, target: str) -> Referred:
         return transfer.result("hangup")
     transfer.end("timeout")
     return transfer.result("timeout")
+
+
+async def _outcome(transfer: Transfer, session: CallSession) -> None:
+    """Until it is settled, the call is over, or nothing was heard for too long."""
+    loop = asyncio.get_running_loop()
+    while not (transfer.settled.done() or session.over.done()):
+        left = transfer.heard_at + session.env.settings.refer_seconds - loop.time()
+        if left <= 0:
+            return
+        await first(transfer.settled, session.over, timeout=left)

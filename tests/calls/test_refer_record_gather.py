@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from sipdomains.contracts import CallbackPromised, TransferChanged
+from sipdomains.contracts import (
+    CallbackPromised,
+    LogRecord,
+    RecordingStarted,
+    TransferChanged,
+)
+from sipserver.calls.ports import FinishedRecording
 from sipserver.mediapool.recording import RecordEnd
 from sipserver.sip.events import Ended, InDialogRequest, Notified
 from sipserver.sip.message import Request, parse_datagram
 from tests.calls.test_dial import all_ended, parameters, request, response
 from tests.fakes.calls import POLICY, World, answered
+from twimlrunner.engine.interrupts import Redirected
+from twimlrunner.engine.ports import DocumentRequest
 
 REFER = '<Response><Refer action="/done"><Sip>sip:carol@pbx.example</Sip></Refer></Response>'
 LAST = "<Response><Refer><Sip>sip:carol@pbx.example?Replaces=a%3Bb</Sip></Refer></Response>"
@@ -72,6 +82,17 @@ async def test_refused(status: int) -> None:
     told = parameters(world)
     assert (told["ReferCallStatus"], told["ReferSipResponseCode"]) == ("failed", str(status))
     assert "NotifySipResponseCode" not in told
+
+
+async def test_a_transfer_that_is_told_of_is_waited_for() -> None:
+    world = await referring(refer_seconds=0.1)
+    world.sip.referred[0](202, response(202))
+    for _ in range(3):
+        await asyncio.sleep(0.06)
+        world.events(notify(180))
+    world.events(notify(200, over=True))
+    await all_ended(world)
+    assert parameters(world)["ReferCallStatus"] == "in-progress"
 
 
 async def test_silence_ends_by_timeout() -> None:
@@ -226,3 +247,48 @@ async def test_completed_is_promised_for_the_domain() -> None:
     assert told["CallStatus"] == "completed"
     assert told["SequenceNumber"] == "0"
     assert promise.stream == f"CA{1:032x}"
+
+
+async def test_recording_that_is_interrupted_while_its_row_is_written_is_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.document("<Response><Say>updated</Say></Response>", "update")
+    written, opened = asyncio.Event(), world.log.open
+
+    async def slowly(record: LogRecord) -> None:
+        if isinstance(record, RecordingStarted):
+            await written.wait()
+        await opened(record)
+
+    monkeypatch.setattr(world.log, "open", slowly)
+    await answered(world, "<Response><Record/></Response>")
+    session = world.manager.session_of(1)
+    assert session is not None
+    await asyncio.sleep(0.01)
+    update = DocumentRequest("http://app.example.net/update", "POST", "live-update")
+    session.interrupt(Redirected(update))
+    await asyncio.sleep(0.01)
+    written.set()
+    await world.ladder_has("played speech:updated")
+    assert [how["ended_by"] for _, how in world.recordings.finished] == ["redirected"]
+    await all_ended(world)
+
+
+async def test_recording_is_finished_although_the_call_cannot_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(parting_seconds=0.05, cleanup_seconds=0.05)
+    stored, finish = asyncio.Event(), world.recordings.finish
+
+    async def slowly(sid: str, **how: Any) -> FinishedRecording:
+        await stored.wait()
+        return await finish(sid, **how)
+
+    monkeypatch.setattr(world.recordings, "finish", slowly)
+    await answered(world, "<Response><Record/></Response>")
+    await world.until(lambda: bool(world.media.sessions[0].recordings))
+    world.events(Ended(1, "bye"))
+    await all_ended(world)
+    stored.set()
+    await world.until(lambda: bool(world.recordings.finished))

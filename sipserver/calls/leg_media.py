@@ -38,6 +38,7 @@ class LegMedia:
         self._answer: bytes = b""
         self._parameters: MediaParameters
         self._connected = asyncio.Event()
+        self._opening = asyncio.Lock()
         session.leg_media = self
 
     @property
@@ -54,11 +55,12 @@ class LegMedia:
 
     async def open(self, near: MediaSession | None = None) -> None:
         """Bind a port, on the worker of ``near`` if that is given."""
-        if self._session.media is None:
-            try:
-                await unless_over(self._session.over, self._open(near))
-            except NoMedia as error:
-                raise self._lost("media-unavailable", error) from error
+        async with self._opening:  # INVITEs to several phones of one user want it at once
+            if self._session.media is None:
+                try:
+                    await unless_over(self._session.over, self._open(near))
+                except NoMedia as error:
+                    raise self._lost("media-unavailable", error) from error
 
     async def _open(self, near: MediaSession | None) -> None:
         # Kept in the same step as it is got: a port must not be lost to a cancellation.

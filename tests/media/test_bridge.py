@@ -245,9 +245,13 @@ async def test_sessions_of_other_workers_or_itself_are_refused(peer):
 async def test_near_a_worker_without_ports_or_life(pool):
     first = await pool.open("ip4", Events())
     legs = [first]
+
+    async def fill() -> None:
+        while True:  # others may hold some of the hundred
+            legs.append(await pool.open("ip4", Events(), near=first))
+
     with pytest.raises(NoMedia, match="no-port"):
-        while len(legs) <= 100:  # others may hold some of the hundred
-            legs += [await pool.open("ip4", Events(), near=first)]
+        await fill()
     os.kill(pool.details[0]["pid"], signal.SIGKILL)
     with pytest.raises(NoMedia):
         await pool.open("ip4", Events(), near=first)

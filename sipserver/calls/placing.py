@@ -12,7 +12,7 @@ from sipserver.calls.destinations import Attempt, Branch, Destinations
 from sipserver.calls.leg_media import LegMedia
 from sipserver.calls.office import Office
 from sipserver.calls.outbound import OutboundSession, OutgoingEvent
-from sipserver.calls.ports import MediaSession
+from sipserver.calls.ports import DirectoryUnavailable, MediaSession
 from sipserver.calls.termination import Termination, termination
 from sipserver.calls.waiting import cancel, unless_over
 from sipserver.sip import auth, redirect
@@ -146,9 +146,13 @@ class Placing:
         self, attempt: Attempt, response: Response, tried: list[SipUri], followed: int
     ) -> list[tuple[SipUri, Attempt]]:
         own = set()
-        for host in redirect.contact_hosts(response):
-            if await self._leg.env.directory.domain(host) is not None:
-                own.add(host)
+        try:
+            for host in redirect.contact_hosts(response):
+                if await self._leg.env.directory.domain(host) is not None:
+                    own.add(host)
+        except DirectoryUnavailable as error:  # it might lead back to us
+            self._leg.notify(redirect.REDIRECT_FAILED, "warning", f"Not followed: {error}")
+            return []
         found = redirect.follow(
             response,
             tried=tried,

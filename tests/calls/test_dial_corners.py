@@ -14,6 +14,7 @@ from sipserver.sip.events import (
     OutgoingProgress,
 )
 from tests.calls.test_dial import (
+    ACTION,
     HANG_ON,
     ON_BRIDGE,
     PLAIN,
@@ -21,6 +22,7 @@ from tests.calls.test_dial import (
     answers,
     child,
     dialling,
+    parameters,
     refuses,
     response,
     rings,
@@ -164,3 +166,12 @@ async def test_drain_waits_for_legs_that_were_placed_meanwhile() -> None:
     await draining
     assert child(world).cause == "node-stopped"
     assert world.manager.load().calls == 0
+
+
+async def test_redirect_while_the_database_is_away_is_a_refusal_like_others() -> None:
+    world = await dialling(ACTION)
+    world.directory.down = True
+    world.events(refuses(101, 302))
+    await all_ended(world)
+    assert child(world).cause == "callee-failed"
+    assert parameters(world)["DialSipResponseCode"] == "302"

@@ -144,8 +144,9 @@ class CallManager:
             case Acknowledged():
                 self._acknowledged(entry, event)
             case SessionOffer():
-                if session.on_offer is None:
-                    self._env.sip.refuse_offer(session.usage, 491)
+                # Of several phones that ring for one leg only one is heard.
+                if session.on_offer is None or event.usage != session.usage:
+                    self._env.sip.refuse_offer(event.usage, 491)
                 else:
                     entry.spawn(session.on_offer(event.body))
             case InDialogRequest():

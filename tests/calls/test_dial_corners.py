@@ -12,6 +12,7 @@ from sipserver.sip.events import (
     Ended,
     OutgoingAnswered,
     OutgoingProgress,
+    SessionOffer,
 )
 from tests.calls.test_dial import (
     ACTION,
@@ -24,6 +25,7 @@ from tests.calls.test_dial import (
     dialling,
     parameters,
     refuses,
+    request,
     response,
     rings,
 )
@@ -175,3 +177,16 @@ async def test_redirect_while_the_database_is_away_is_a_refusal_like_others() ->
     await all_ended(world)
     assert child(world).cause == "callee-failed"
     assert parameters(world)["DialSipResponseCode"] == "302"
+
+
+async def test_offer_of_a_phone_that_is_not_heard_leaves_the_other_alone() -> None:
+    world = World(replace(POLICY, sip_registration=True))
+    world.directory.registered["bob"] = (contact(1), contact(2))
+    await answered(world, HANG_ON.format("", "<Client>bob</Client>"))
+    await world.until(lambda: len(world.sip.invites) == 2)
+    world.events(OutgoingProgress(101, response(183, body=OFFER)))
+    await world.until(lambda: any(session.connected for session in world.media.sessions[1:]))
+    world.events(SessionOffer(102, request("UPDATE"), OFFER.encode()))
+    await world.ladder_has("491 re-INVITE")
+    world.events(Ended(1, "bye"))
+    await all_ended(world)

@@ -22,7 +22,8 @@ from sipserver.calls.ports import (
 class CallSettings:
     """Numbers and texts of the call layer. Seconds are floats.
 
-    ``parting_seconds``: how long a verb may still report after the peer is gone.
+    ``parting_seconds``: how long a verb may still report after the peer is gone; longer than any
+    request takes. ``farewell_seconds``: how long messages after the end still belong to the call.
     ``cleanup_seconds``: bound on freeing what a call holds. ``ring_grace_seconds`` is added to
     Dial's timeout. ``first_response_seconds``: an INVITE with another target behind it that gets
     no response at all for so long is given up. ``refer_seconds``: how long a transfer may take
@@ -34,7 +35,8 @@ class CallSettings:
     node: str
     user_agent: str
     intake: IntakeConfig
-    parting_seconds: float = 2.0
+    parting_seconds: float = 17.0
+    farewell_seconds: float = 2.0
     cleanup_seconds: float = 2.0
     apology: str = "We are sorry. An application error has occurred. Goodbye."
     apology_seconds: float = 15.0

@@ -261,7 +261,7 @@ class CallManager:
                 watch = self.spawn(session.after_end)
                 watch.add_done_callback(lambda _: self._detach(entry))
             else:
-                loop.call_later(self._env.settings.parting_seconds, self._detach, entry)
+                loop.call_later(self._env.settings.farewell_seconds, self._detach, entry)
 
     def _detach(self, entry: _LiveEntry) -> None:
         for usage in entry.usages:

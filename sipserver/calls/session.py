@@ -100,6 +100,7 @@ class CallSession(ABC):
         self.leg_media: LegMedia | None = None
         self.referred_last = False  # the last verb that ran was a Refer of ours
         self.transfers = 0  # how many REFERs it has seen, both ways
+        self._over_at: float | None = None
         self._sequence = 0
         self._promised = 0
         self._traced = 0
@@ -138,6 +139,7 @@ class CallSession(ABC):
         self.detail = detail
         self.event("interrupt", {"what": interrupt_cause(what)})
         if isinstance(what, Over) and not self.over.done():
+            self._over_at = self.env.clock.wall()
             self.over.set_result(what)
 
     def key_pressed(self, key: str) -> None:
@@ -234,7 +236,7 @@ class CallSession(ABC):
             CallClosed(
                 call_sid=self.call_sid,
                 seq=self._sequence,
-                at=self.env.clock.wall(),
+                at=self._ended_at(),
                 status=ending.status,
                 cause=ending.cause,
                 reason=ending.reason,
@@ -244,6 +246,10 @@ class CallSession(ABC):
                 media=self.media_stats,
             )
         )
+
+    def _ended_at(self) -> float:
+        """When the peer was gone; what verbs still had to report then is no part of the call."""
+        return self._over_at or self.env.clock.wall()
 
     def _release(self) -> None:
         self.opened = True
@@ -271,6 +277,7 @@ class CallSession(ABC):
         now = self.env.clock.wall()
         duration = None
         if ending is not None:
+            now = self._ended_at()
             duration = 0 if self.answered_at is None else round(now - self.answered_at)
         parameters = progress_parameters(
             self.call_facts(status),

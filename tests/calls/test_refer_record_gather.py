@@ -184,6 +184,19 @@ async def test_a_finish_key_by_info_ends_the_recording() -> None:
     assert parameters(world)["Digits"] == "#"
 
 
+async def test_what_is_reported_after_the_hang_up_does_not_lengthen_the_call() -> None:
+    world = World(parting_seconds=0.1)
+    await answered(world, RECORD)
+    await world.until(lambda: bool(world.media.sessions[0].recordings))
+    began = world.clock.now
+    world.webhooks.hold.add("http://app.example.net/done")
+    world.events(Ended(1, "bye"))
+    await world.ladder_has("fetch done")
+    world.clock.now += 10
+    await all_ended(world)
+    assert world.log.closed.at == began
+
+
 async def test_row_of_the_recording_comes_before_its_sound() -> None:
     world = World()
     world.log.unavailable = False

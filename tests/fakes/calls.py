@@ -345,6 +345,7 @@ class World:
                 own_hosts=frozenset(),
             ),
             parting_seconds=0.2,
+            farewell_seconds=0.2,
             cleanup_seconds=0.2,
         )
         self.settings = replace(self.settings, **settings)

@@ -142,22 +142,36 @@ class LegMedia:
                 await session.media.close()  # the end may have seen neither of the two
 
     async def _reoffer(self) -> Answer | None:
-        """Our offer in a re-INVITE; None when the peer refuses it."""
-        session = self._session
+        """Our offer in a re-INVITE; None when the peer refuses it. Glare gets a second try."""
         offer = make_offer(self._capabilities, self._local())
-        final: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
-
-        def on_final(status: int, response: Response | None) -> None:
-            if not final.done():
-                final.set_result(response if status < 300 else None)
-
-        session.env.sip.reinvite(session.usage, offer, on_final=on_final)
-        response = await final
-        body = session_description(response) if response is not None else None
+        status, response = await self._reinvite(offer)
+        if status == 491:
+            await asyncio.sleep(self._glare_pause())
+            status, response = await self._reinvite(offer)
+        body = session_description(response) if response is not None and status < 300 else None
         if not body:
             return None
         answer = self._reachable(accept_answer(offer, body))
         return answer if isinstance(answer, Answer) else None
+
+    async def _reinvite(self, offer: bytes) -> tuple[int, Response | None]:
+        final: asyncio.Future[tuple[int, Response | None]] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+        def on_final(status: int, response: Response | None) -> None:
+            if not final.done():
+                final.set_result((status, response))
+
+        session = self._session
+        session.env.sip.reinvite(session.usage, offer, on_final=on_final)
+        return await final
+
+    def _glare_pause(self) -> float:
+        """Seconds (RFC 3261 14.1): whoever made the Call-ID waits longer, so that one is first."""
+        draw = self._session.env.random()
+        placed = self._session.direction != "inbound"
+        return 2.1 + 1.9 * draw if placed else 2.0 * draw
 
     # --- offers within the call -------------------------------------------------------------
 

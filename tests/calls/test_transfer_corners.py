@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
+from sipserver.calls.leg_media import LegMedia
 from sipserver.sip.events import Acknowledged, Ended
-from tests.calls.test_dial import PLAIN, all_ended, answers, child, parameters, refuses, request
+from tests.calls.test_dial import (
+    PLAIN,
+    all_ended,
+    answers,
+    child,
+    parameters,
+    refuses,
+    request,
+    response,
+)
 from tests.calls.test_transfers_received import KEPT, TO_CAROL, refer, times
-from tests.fakes.calls import World, incoming
+from tests.fakes.calls import OFFER, World, incoming
 from twimlrunner.engine.interrupts import Redirected, TimeLimit
 from twimlrunner.engine.ports import DocumentRequest
 
@@ -115,7 +125,8 @@ async def test_party_of_an_attended_transfer_is_not_left_alone(what: object) -> 
     assert "played speech:after" in world.ladder  # the other one goes on with its document
 
 
-async def test_attended_transfer_of_calls_on_two_media_workers_frees_all_ports() -> None:
+async def between_two_workers() -> World:
+    """An attended transfer of calls on two media workers, whose re-INVITE is out."""
     world = World()
     world.media.scattered = True
     world.document(PLAIN)
@@ -129,5 +140,31 @@ async def test_attended_transfer_of_calls_on_two_media_workers_frees_all_ports()
     world.sip.dialogs["call-2", "t1", "t2"] = 2
     world.events(refer(1, REPLACES))
     await world.until(lambda: any(step.startswith("re-INVITE") for step in world.ladder))
+    return world
+
+
+async def test_attended_transfer_of_calls_on_two_media_workers_frees_all_ports() -> None:
+    world = await between_two_workers()
     world.events(Ended(101, "bye", request("BYE")), Ended(102, "bye", request("BYE")))
+    await all_ended(world)
+
+
+async def test_glare_with_the_reinvite_that_moves_a_leg_gets_a_second_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    chosen = LegMedia._glare_pause
+
+    def pause(media: LegMedia) -> float:
+        pauses.append(chosen(media))
+        return 0.0
+
+    monkeypatch.setattr(LegMedia, "_glare_pause", pause)
+    world = await between_two_workers()
+    world.sip.referred[-1](491, None)
+    await times(world, "re-INVITE 102", 2)
+    assert 2.1 <= pauses[0] <= 4.0  # of the leg that we placed
+    world.sip.referred[-1](200, response(200, body=OFFER))
+    await times(world, "bridged", 3)
+    world.events(Ended(102, "bye", request("BYE")))
     await all_ended(world)

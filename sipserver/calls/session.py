@@ -84,7 +84,6 @@ class CallSession(ABC):
         self.media_stats: dict[str, Any] = {}
         self.dialog_over = False
         self.callback: CallbackTarget | None = None
-        self.recording: tuple[str, str, int] | None = None  # (sid, url, seconds) of the last one
         self.last_headers: tuple[tuple[str, str], ...] = ()  # of the peer's BYE or final response
         self.keys: asyncio.Queue[str] = asyncio.Queue(NOBODY_LISTENS)
         # Hooks of whoever deals with the leg at the moment.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 ACCOUNT = "AC"
+API_KEY = "SK"
+APPLICATION = "AP"
 CALL = "CA"
 CREDENTIAL = "CR"
 CREDENTIAL_LIST = "CL"

@@ -2,10 +2,14 @@
 
 from sipdomains.models.access import IpAccessControlList, IpAddress
 from sipdomains.models.accounts import Account, AccountStatus
+from sipdomains.models.apikeys import ApiKey
+from sipdomains.models.applications import Application
 from sipdomains.models.calls import Call, CallDirection, CallEvent, CallStatus
 from sipdomains.models.configuration import ConfigVersion, configuration_changed
 from sipdomains.models.credentials import Credential, CredentialList
 from sipdomains.models.domains import DomainAlias, SipDomain
+from sipdomains.models.idempotency import IdempotentRequest
+from sipdomains.models.live import CallCommand, CallOrder, CommandState
 from sipdomains.models.mappings import (
     CallAclMapping,
     CallCredentialListMapping,
@@ -22,16 +26,22 @@ from sipdomains.models.webhooks import Notification, WebhookRequest
 __all__ = [
     "Account",
     "AccountStatus",
+    "ApiKey",
+    "Application",
     "Call",
     "CallAclMapping",
+    "CallCommand",
     "CallCredentialListMapping",
     "CallDirection",
     "CallEvent",
+    "CallOrder",
     "CallStatus",
+    "CommandState",
     "ConfigVersion",
     "Credential",
     "CredentialList",
     "DomainAlias",
+    "IdempotentRequest",
     "IpAccessControlList",
     "IpAddress",
     "Notification",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from sipdomains import sids
@@ -62,6 +63,12 @@ class Account(ConfigurationModel):
         "outgoing calls per minute",
         default=120,
         help_text="Further ones fail. 0 means no limit.",
+    )
+    calls_per_second = models.PositiveSmallIntegerField(
+        "calls created per second",
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Calls that the REST API creates beyond that wait in a queue.",
     )
     verify_tls = models.BooleanField(
         "verify certificates",

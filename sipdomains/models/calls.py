@@ -85,6 +85,11 @@ class Call(models.Model):
     user_agent = models.CharField(max_length=255, blank=True)
     headers = models.JSONField(default=list, help_text="Ordered (name, value) pairs.")
     media = models.JSONField(default=dict)
+    queue_ms = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How long a call that REST created waited for its turn.",
+    )
     callback = models.JSONField(
         default=dict, help_text="Status callback: url, method, events; empty if none is wanted."
     )
@@ -98,6 +103,19 @@ class Call(models.Model):
             models.Index(fields=["node"], name="call_open_by_node", condition=Q(ended_at=None)),
             models.Index(
                 fields=["parent"], name="call_by_parent", condition=Q(parent__isnull=False)
+            ),
+            # What one account asks for by REST, newest first; see api.calls.
+            models.Index(fields=["account", "-started_at", "-sid"], name="call_by_account"),
+            models.Index(
+                fields=["account", "to_uri", "-started_at", "-sid"], name="call_by_account_to"
+            ),
+            models.Index(
+                fields=["account", "from_uri", "-started_at", "-sid"], name="call_by_account_from"
+            ),
+            models.Index(
+                fields=["account", "-started_at", "-sid"],
+                name="call_open_by_account",
+                condition=Q(ended_at=None),
             ),
         ]
         constraints = [

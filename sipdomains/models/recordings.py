@@ -17,9 +17,11 @@ def new_recording_sid() -> str:
 
 class RecordingStatus(models.TextChoices):
     IN_PROGRESS = "in-progress"
+    PAUSED = "paused"
     COMPLETED = "completed"
     ABSENT = "absent"
     FAILED = "failed"
+    DELETED = "deleted"
 
 
 class RecordingSource(models.TextChoices):
@@ -67,8 +69,11 @@ class Recording(models.Model):
         ordering = ["-started_at"]
         indexes = [
             models.Index(fields=["-started_at"], name="recording_by_time"),
+            models.Index(fields=["account", "-started_at", "-sid"], name="recording_by_account"),
             models.Index(
-                fields=["node"], name="recording_open_by_node", condition=Q(status="in-progress")
+                fields=["node"],
+                name="recording_open_by_node",
+                condition=Q(status__in=("in-progress", "paused")),
             ),
         ]
 

@@ -83,6 +83,7 @@ class Notification(models.Model):
         ordering = ["-at"]
         indexes = [
             models.Index(fields=["-at"], name="notification_by_time"),
+            models.Index(fields=["account", "-at", "-sid"], name="notification_by_account"),
             models.Index(
                 fields=["call", "at"], name="notification_by_call", condition=Q(call__isnull=False)
             ),

@@ -60,6 +60,10 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "auditlog",
     "sipdomains.apps.SipdomainsConfig",
     "twimlrunner",
     "sipserver",
@@ -75,6 +79,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "sipdomains.audit.AuditMiddleware",
 ]
 
 TEMPLATES = [
@@ -165,6 +170,37 @@ DATABASES = {"default": _database}
 
 CELERY_BROKER_URL = _env.secret("CELERY_BROKER_URL", "memory://")
 BUS_URL = _env.secret("BUS_URL", CELERY_BROKER_URL)
+
+# What several web processes share: how often who has asked. One process keeps it to itself.
+if BUS_URL.startswith(("redis://", "rediss://")):
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": BUS_URL,
+            "KEY_PREFIX": "sipdomains",
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- rest api -----------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["sipdomains.api.auth.AccountAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": [
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "sipdomains.api.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+API_REQUESTS_PER_SECOND = _env.integer("API_REQUESTS_PER_SECOND", 100, minimum=1)  # of one account
+API_FAILED_LOGINS_PER_MINUTE = _env.integer("API_FAILED_LOGINS_PER_MINUTE", 30, minimum=1)
+# How long a change of a live call waits for the node that carries it, before it is answered.
+API_COMMAND_SECONDS = _env.seconds("API_COMMAND_SECONDS", 2.0)
 
 # --- sip ----------------------------------------------------------------------------------------
 

@@ -41,7 +41,12 @@ def test_keys_rotate(settings, alice, phones) -> None:
     assert Account.objects.get().auth_token == token
     out = StringIO()
     call_command("rotatekeys", stdout=out)
-    assert out.getvalue().splitlines() == ["accounts: 1", "credentials: 1", "trunks: 0"]
+    assert out.getvalue().splitlines() == [
+        "accounts: 1",
+        "credentials: 1",
+        "call orders: 0",
+        "trunks: 0",
+    ]
     settings.FIELD_ENCRYPTION_KEYS = new
     assert Account.objects.get().auth_token == token
     assert Credential.objects.get().ha1_md5 == "b8a25f9aa1de2d498058c43dbbaaaf95"

@@ -79,7 +79,7 @@ def register() -> None:
             mask_fields=[*SECRETS.get(model, ())],
             mask_callable="sipdomains.audit.masked",
         )
-        model.get_additional_data = lambda self: additional_data()  # type: ignore[attr-defined] # what auditlog looks for
+        model.get_additional_data = lambda self: additional_data()  # type: ignore[union-attr] # what auditlog looks for
 
 
 def masked(value: str) -> str:

@@ -1,7 +1,8 @@
 """All URLs: call log, files of recordings, admin, health, demo application."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from sipdomains import health
 from sipdomains.web import download
@@ -9,11 +10,15 @@ from sipdomains.web import download
 urlpatterns = [
     path("", include("sipdomains.web.urls")),
     path("admin/", admin.site.urls),
-    path(
-        "2010-04-01/Accounts/<str:account_sid>/Recordings/<str:name>",
+    re_path(
+        r"^2010-04-01/Accounts/(?P<account_sid>[^/]+)"
+        r"/Recordings/(?P<name>RE[0-9a-f]{32}(?:\.wav|\.mp3)?)$",
         download.recording_file,
         name="recording-file",
     ),
+    path("2010-04-01/", include("sipdomains.api.urls")),
+    path("api/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("api/", SpectacularSwaggerView.as_view(url_name="openapi"), name="api-docs"),
     path("demo/", include("sipdomains.demo.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

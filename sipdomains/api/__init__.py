@@ -1,0 +1,1 @@
+"""The REST API that Twilio's client libraries speak (rest-api.md)."""

@@ -1,0 +1,201 @@
+"""What all resources of the API are made of: a view class with up to five actions, and its routes.
+
+A resource names its rows, its list key, how a row is shown and which parameters make or change it;
+permissions, paging, errors, idempotency, throttling and the audit are the same for all.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from typing import Any, ClassVar, cast
+
+from django.core.exceptions import ValidationError as ModelInvalid
+from django.db import models
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.urls import URLPattern, path
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ListField
+from rest_framework.viewsets import ViewSet
+
+from sipdomains import audit
+from sipdomains.api import idempotency, paging, vendor
+from sipdomains.api.auth import Client
+from sipdomains.api.errors import ApiError, not_found, of_model
+from sipdomains.api.fields import Input
+from sipdomains.api.output import Output
+from sipdomains.api.schema import ResourceSchema
+from sipdomains.api.throttling import AccountThrottle
+from sipdomains.models import Account, AccountStatus
+from sipdomains.services import configuration
+
+
+class AccountView(ViewSet):
+    """Something of the account in the path. ``self.account`` is that account."""
+
+    throttle_classes = [AccountThrottle]
+    schema = ResourceSchema()
+    http_method_names = ["get", "post", "delete", "head"]
+    account: Account
+    works_for_inactive = False  # whether a suspended account's parent may ask
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self._audit = ExitStack()
+        super().initial(request, *args, **kwargs)
+        client = self.client
+        if not client.active:
+            raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
+        self._audit.enter_context(audit.by_credential(client.credential))
+        self.account = self._account_in_path(client)
+
+    def _account_in_path(self, client: Client) -> Account:
+        sid = self.kwargs.get("account_sid", client.account.sid)
+        if sid == client.account.sid:
+            return client.account
+        account = Account.objects.filter(sid=sid).first()
+        if account is None or not client.reaches(account):
+            raise not_found(self.request.path)
+        if account.status != AccountStatus.ACTIVE and not self.works_for_inactive:
+            raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
+        return account
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        stack = getattr(self, "_audit", None)
+        if stack is not None:
+            stack.close()
+        answer: Response = super().finalize_response(request, response, *args, **kwargs)
+        answer["Twilio-Request-Id"] = f"RQ{secrets.token_hex(16)}"
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    @property
+    def client(self) -> Client:
+        return cast(Client, self.request.user)  # ours: no user of Django
+
+    def require_full(self) -> None:
+        """API keys may use everything but the accounts themselves."""
+        if not self.client.full:
+            raise PermissionDenied
+
+    def read(self, kind: type[Input], *, partial: bool = False) -> dict[str, Any]:
+        """The parameters of the request, checked. Raises ApiError with the vendor's code."""
+        reader = kind(data=given(self.request.data, kind), partial=partial)
+        if not reader.is_valid():
+            name, errors = next(iter(reader.errors.items()))
+            error: Any = errors[0] if isinstance(errors, list) else next(iter(errors.values()))[0]
+            missing = error.code in ("required", "blank", "null")
+            raise ApiError(reader.code(name, missing), f"{name}: {error}")
+        return dict(reader.validated_data)
+
+
+def given(data: Any, kind: type[Input]) -> dict[str, Any]:
+    """The form as plain values. A parameter that may be repeated is a list."""
+    if not isinstance(data, QueryDict):
+        return {}
+    fields = kind().fields
+    return {
+        name: data.getlist(name) if isinstance(fields.get(name), ListField) else data[name]
+        for name in data
+        if name in fields
+    }
+
+
+class Resource(AccountView):
+    """``rows`` is all that the request may see, ``KEY`` the list's name in its body."""
+
+    KEY: ClassVar[str]
+    TIME: ClassVar[str] = "created_at"
+    output: ClassVar[type[Output]]
+    create_input: ClassVar[type[Input]] = Input
+    update_input: ClassVar[type[Input]] = Input
+    filters: ClassVar[tuple[str, ...]] = ()  # query parameters that ``filtered`` knows
+
+    def rows(self) -> QuerySet[Any]:
+        raise NotImplementedError
+
+    def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """By the query parameters. Raises ApiError."""
+        return rows
+
+    def new(self) -> models.Model:
+        """An empty row of the account, to be filled by ``create``."""
+        raise NotImplementedError
+
+    def row(self) -> Any:
+        found = self.rows().filter(pk=self.kwargs["sid"]).first()
+        if found is None:
+            raise not_found(self.request.path)
+        return found
+
+    def shown(self, row: Any) -> dict[str, Any]:
+        return self.output(row, context={"view": self}).data
+
+    def list(self, request: Request, **_: str) -> Response:
+        wanted = paging.Wanted.of(request.query_params)
+        page = paging.keyset(self.filtered(self.rows()), self.TIME, wanted)
+        items = self.output(page.rows, many=True, context={"view": self}).data
+        return Response(paging.envelope(request, wanted, page, self.KEY, list(items)))
+
+    def retrieve(self, request: Request, **_: str) -> Response:
+        return Response(self.shown(self.row()))
+
+    def create(self, request: Request, **_: str) -> Response:
+        return idempotency.once(request, self.account, lambda: self.make(request))
+
+    def make(self, request: Request) -> Response:
+        values = self.read(self.create_input)
+        row = self.write(self.new(), values, self.create_input)
+        return Response(self.shown(row), status=201)
+
+    def update(self, request: Request, **_: str) -> Response:
+        return idempotency.once(request, self.account, lambda: self.change(request))
+
+    def change(self, request: Request) -> Response:
+        row = self.row()
+        values = self.read(self.update_input, partial=True)
+        return Response(self.shown(self.write(row, values, self.update_input)))
+
+    def write(self, row: Any, values: dict[str, Any], kind: type[Input]) -> Any:
+        try:
+            return configuration.write(row, values)
+        except ModelInvalid as error:
+            raise of_model(error, kind.CODE) from error
+
+    def destroy(self, request: Request, **_: str) -> Response:
+        self.remove(self.row())
+        return Response(status=204)
+
+    def remove(self, row: Any) -> None:
+        configuration.remove(row)
+
+
+def routes(prefix: str, view: type[Resource], actions: str) -> list[URLPattern]:
+    """The list and the member addresses of a resource under an account. ``actions`` are some of
+    ``list create retrieve update destroy``."""
+    wanted = actions.split()
+    patterns = []
+    for suffix, methods in (
+        ("", {"get": "list", "post": "create"}),
+        ("/<str:sid>", {"get": "retrieve", "post": "update", "delete": "destroy"}),
+    ):
+        bound: dict[str, Any] = {
+            method: action for method, action in methods.items() if action in wanted
+        }
+        if bound:
+            address = f"Accounts/<str:account_sid>/{prefix}{suffix}.json"
+            patterns.append(path(address, view.as_view(bound)))
+    return patterns
+
+
+class Nowhere(AccountView):
+    """Every other address: 404 in the right shape, for those who may ask at all."""
+
+    schema = None  # type: ignore[assignment] # not in the OpenAPI document
+
+    def nothing(self, request: Request, **_: str) -> Response:
+        raise not_found(request.path)

@@ -1,0 +1,99 @@
+"""The real twilio client over Django's test client: its code and ours, without a socket."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from django.core.cache import cache
+from django.test import Client as Browser
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+BASE = "/2010-04-01/Accounts"
+
+
+class InProcess(HttpClient):
+    """What the client would send, handed to Django."""
+
+    def __init__(self) -> None:
+        super().__init__(None, False, None)
+        self.browser = Browser(raise_request_exception=False)
+        self.seen: list[tuple[str, str]] = []
+        self.headers: dict[str, str] = {}  # sent besides, e.g. Idempotency-Key
+
+    def request(self, method, url, params=None, data=None, headers=None, auth=None, **_: Any):
+        parts = urlsplit(url)
+        query = parts.query if params is None else params
+        headers = {**(headers or {}), **self.headers}
+        if auth is not None:
+            headers["Authorization"] = basic(*auth)
+        call = getattr(self.browser, method.lower())
+        self.seen.append((method, url))
+        options: dict[str, Any] = {"headers": headers}
+        if method == "POST":
+            form = urlencode({k: v for k, v in (data or {}).items() if v is not None}, doseq=True)
+            kind = headers.pop("Content-Type", "application/x-www-form-urlencoded")
+            answer = call(parts.path, form, content_type=kind, **options)
+        elif isinstance(query, str):
+            answer = call(f"{parts.path}?{query}", **options)
+        else:
+            answer = call(parts.path, query_params=query, **options)
+        return Response(answer.status_code, answer.content.decode(), answer.headers)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+def client_of(account: Any, user: str = "", password: str = "") -> Client:
+    """The twilio client of ``account``, by its own token or by a key."""
+    client = Client(
+        user or account.sid,
+        password or account.auth_token,
+        account.sid,
+        http_client=InProcess(),
+    )
+    client.api.base_url = "http://testserver"
+    return client
+
+
+def refused(work) -> tuple[int, int]:
+    """HTTP status and code of what the client raises."""
+    with pytest.raises(TwilioException) as caught:
+        work()
+    if isinstance(caught.value, TwilioRestException):
+        return caught.value.status, caught.value.code
+    answer = caught.value.args[1]  # of lists
+    return answer.status_code, json.loads(answer.text)["code"]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_asked_yet():
+    cache.clear()
+
+
+@pytest.fixture
+def rest(alice) -> Client:
+    return client_of(alice)
+
+
+@pytest.fixture
+def raw(alice):
+    """Requests without the client: method, address below the account, parameters."""
+
+    def ask(method: str, path: str, data: Any = None, account: Any = alice, **headers: str):
+        browser = Browser(raise_request_exception=False)
+        headers.setdefault("Authorization", basic(account.sid, account.auth_token))
+        return getattr(browser, method)(
+            f"{BASE}/{account.sid}{path}",
+            data,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    return ask

@@ -1,0 +1,320 @@
+"""What all resources have in common: who may ask, errors, pages, repeats, the audit."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+from auditlog.models import LogEntry
+from django.test import Client as Browser
+
+from sipdomains.models import Account, ApiKey, Application, IdempotentRequest
+from sipdomains.services import apikeys
+from tests.sipdomains.api.conftest import BASE, basic, client_of, refused
+from tests.sipdomains.conftest import saved
+
+# --- who may ask ----------------------------------------------------------------------------------
+
+
+def test_nothing_is_answered_without_credentials(alice, db) -> None:
+    for path in (f"{BASE}.json", f"{BASE}/{alice.sid}/Calls.json", "/2010-04-01/whatever"):
+        answer = Browser().get(path)
+        assert answer.status_code == 401
+        assert answer.json()["code"] == 20003
+        assert answer.headers["WWW-Authenticate"] == 'Basic realm="Twilio API"'
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Basic",
+        "Basic !!!",
+        "Basic " + "A" * 2000,
+        basic("AC" + "0" * 32, "x"),
+        basic("SK" + "0" * 32, "x"),
+        basic("alice", "x"),
+        basic("", ""),
+        "Basic " + b64encode(b"\xff\xfe:x").decode(),
+    ],
+)
+def test_wrong_credentials_are_refused(raw, header) -> None:
+    assert raw("get", "/Applications.json", Authorization=header).status_code == 401
+
+
+def test_both_tokens_open_and_a_rotated_one_does_not(alice, raw) -> None:
+    old = alice.auth_token
+    alice.secondary_auth_token = "5" * 32
+    alice.save()
+    for token, status in ((old, 200), ("5" * 32, 200), ("6" * 32, 401), ("", 401)):
+        header = basic(alice.sid, token)
+        assert raw("get", "/Applications.json", Authorization=header).status_code == status
+
+
+def test_a_key_opens_until_it_is_revoked(alice) -> None:
+    key, secret = apikeys.create(alice, "CI")
+    client = client_of(alice, key.sid, secret)
+    assert client.applications.list() == []
+    key.refresh_from_db()
+    assert key.last_used_at is not None
+    assert secret not in key.secret_hash
+    apikeys.revoke(key, key.last_used_at)
+    assert refused(client.applications.list) == (401, 20003)
+
+
+def test_a_key_does_not_open_other_accounts_nor_change_its_own(alice, bob) -> None:
+    key, secret = apikeys.create(alice, "CI")
+    client = client_of(alice, key.sid, secret)
+    assert refused(lambda: client.api.accounts(bob.sid).fetch()) == (404, 20404)
+    assert client.api.accounts(alice.sid).fetch().auth_token is None
+    assert refused(lambda: client.api.accounts(alice.sid).update(friendly_name="x")) == (
+        403,
+        20403,
+    )
+
+
+def test_a_stranger_sees_nothing(alice, bob, raw) -> None:
+    made = saved(Application(account=alice, friendly_name="a"))
+    his = client_of(bob)
+    assert refused(lambda: his.applications(made.sid).fetch()) == (404, 20404)
+    assert refused(lambda: his.applications(made.sid).update(friendly_name="b")) == (404, 20404)
+    assert refused(lambda: his.applications(made.sid).delete()) == (404, 20404)
+    assert his.applications.list() == []
+    header = basic(bob.sid, bob.auth_token)
+    assert raw("get", "/Applications.json", Authorization=header).status_code == 404
+
+
+def test_a_parent_reaches_its_subaccounts_and_not_the_other_way(alice) -> None:
+    parent = client_of(alice)
+    sub = parent.api.v2010.accounts.create(friendly_name="Branch")
+    child = Account.objects.get(pk=sub.sid)
+    assert child.parent == alice
+    in_sub = parent.api.v2010.accounts(sub.sid).applications.create(friendly_name="x")
+    assert Application.objects.get(pk=in_sub.sid).account == child
+    assert len(client_of(child).applications.list()) == 1
+    assert refused(lambda: client_of(child).api.accounts(alice.sid).fetch()) == (404, 20404)
+    assert {row.sid for row in parent.api.v2010.accounts.list()} == {alice.sid, sub.sid}
+
+
+def test_a_suspended_account_is_shut_and_its_parent_can_open_it(alice) -> None:
+    parent = client_of(alice)
+    sub = parent.api.v2010.accounts.create(friendly_name="Branch")
+    child = Account.objects.get(pk=sub.sid)
+    sub.update(status="suspended")
+    assert refused(client_of(child).applications.list) == (403, 20006)
+    assert refused(lambda: parent.api.v2010.accounts(sub.sid).applications.list()) == (403, 20006)
+    assert parent.api.v2010.accounts(sub.sid).update(status="active").status == "active"
+    assert client_of(child).applications.list() == []
+
+
+def test_an_account_cannot_suspend_itself(rest, alice) -> None:
+    assert refused(lambda: rest.api.accounts(alice.sid).update(status="suspended"))[0] == 400
+    assert rest.api.accounts(alice.sid).update(friendly_name="New").friendly_name == "New"
+
+
+def test_too_many_wrong_tokens_shut_the_door_for_a_while(settings, raw, alice) -> None:
+    settings.API_FAILED_LOGINS_PER_MINUTE = 3
+    wrong = basic(alice.sid, "wrong")
+    seen = [raw("get", "/Applications.json", Authorization=wrong).status_code for _ in range(5)]
+    assert 429 in seen
+    assert seen.count(401) <= 6  # the minute may change in between
+    if seen[-1] == 429:
+        answer = raw("get", "/Applications.json")
+        assert answer.status_code in (200, 429)
+
+
+def test_too_many_requests_are_told_when_to_come_back(settings, raw) -> None:
+    settings.API_REQUESTS_PER_SECOND = 0
+    answer = raw("get", "/Applications.json")
+    assert (answer.status_code, answer.json()["code"]) == (429, 20429)
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+# --- addresses and methods ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/Queues.json", "/Messages.json", "/Applications", "/Applications/AP1.json", "/"]
+)
+def test_what_does_not_exist_is_told_in_the_right_shape(raw, path, alice) -> None:
+    answer = raw("get", path)
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "code": 20404,
+        "message": f"The requested resource {BASE}/{alice.sid}{path} was not found",
+        "more_info": "https://www.twilio.com/docs/errors/20404",
+        "status": 404,
+    }
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "options"])
+def test_other_methods_are_refused(raw, method) -> None:
+    answer = raw(method, "/Applications.json")
+    assert (answer.status_code, answer.json()["code"]) == (405, 20004)
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_a_body_that_is_no_form_is_refused(alice) -> None:
+    answer = Browser().post(
+        f"{BASE}/{alice.sid}/Applications.json",
+        '{"FriendlyName": "x"}',
+        content_type="application/json",
+        headers={"Authorization": basic(alice.sid, alice.auth_token)},
+    )
+    assert answer.status_code == 415
+
+
+def test_a_fault_of_ours_is_told_without_its_details(rest, raw, monkeypatch) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("secret details")
+
+    monkeypatch.setattr("sipdomains.services.configuration.write", broken)
+    answer = raw("post", "/Applications.json", {"FriendlyName": "x"})
+    assert (answer.status_code, answer.json()["code"]) == (500, 20500)
+    assert "secret" not in answer.content.decode()
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+def test_pages_lead_to_each_other(rest, alice, raw) -> None:
+    made = [rest.applications.create(friendly_name=f"a{i}").sid for i in range(7)]
+    newest_first = made[::-1]
+    first = raw("get", "/Applications.json?PageSize=3").json()
+    assert [row["sid"] for row in first["applications"]] == newest_first[:3]
+    assert (first["page"], first["page_size"], first["start"], first["end"]) == (0, 3, 0, 2)
+    assert first["previous_page_uri"] is None
+    follow = first["next_page_uri"].removeprefix(f"{BASE}/{alice.sid}")
+    second = raw("get", follow).json()
+    assert [row["sid"] for row in second["applications"]] == newest_first[3:6]
+    assert (second["page"], second["start"], second["end"]) == (1, 3, 5)
+    back = raw("get", second["previous_page_uri"].removeprefix(f"{BASE}/{alice.sid}")).json()
+    assert [row["sid"] for row in back["applications"]] == newest_first[:3]
+    third = raw("get", second["next_page_uri"].removeprefix(f"{BASE}/{alice.sid}")).json()
+    assert third["next_page_uri"] is None
+    by_number = raw("get", "/Applications.json?PageSize=3&Page=2").json()
+    assert [row["sid"] for row in by_number["applications"]] == newest_first[6:]
+
+
+def test_the_client_walks_all_pages(rest) -> None:
+    made = {rest.applications.create(friendly_name=f"a{i}").sid for i in range(7)}
+    assert {row.sid for row in rest.applications.list(page_size=2)} == made
+    assert len(rest.applications.list(limit=3)) == 3
+    page = rest.applications.page(page_size=4)
+    assert len(list(page)) == 4
+    assert len(list(page.next_page())) == 3
+
+
+def test_filters_stay_in_the_addresses_of_pages(rest, raw) -> None:
+    for _ in range(3):
+        rest.applications.create(friendly_name="same")
+    rest.applications.create(friendly_name="other")
+    body = raw("get", "/Applications.json?FriendlyName=same&PageSize=2").json()
+    assert "FriendlyName=same" in body["next_page_uri"]
+    assert len(rest.applications.list(friendly_name="same", page_size=2)) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("PageSize=0", 20007),
+        ("PageSize=1001", 20007),
+        ("PageSize=many", 20007),
+        ("Page=-1", 20422),
+        ("PageToken=PA1", 20422),
+        ("PageToken=XX" + "AP" + "0" * 32 + "1", 20422),
+        ("PageToken=PA" + "AP" + "0" * 32 + "9" * 30, 20422),
+    ],
+)
+def test_bad_pages_are_refused(raw, query, code) -> None:
+    answer = raw("get", f"/Applications.json?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+# --- repeats --------------------------------------------------------------------------------------
+
+
+def test_a_repeated_request_makes_one_thing(rest) -> None:
+    rest.http_client.headers = {"Idempotency-Key": "order-1"}
+    first = rest.applications.create(friendly_name="once")
+    again = rest.applications.create(friendly_name="once")
+    assert first.sid == again.sid
+    assert Application.objects.count() == 1
+
+
+def test_a_key_is_for_one_request_only(rest) -> None:
+    rest.http_client.headers = {"Idempotency-Key": "order-1"}
+    rest.applications.create(friendly_name="once")
+    assert refused(lambda: rest.applications.create(friendly_name="other")) == (409, 20409)
+
+
+def test_what_failed_may_be_tried_again_under_its_key(rest) -> None:
+    rest.http_client.headers = {"Idempotency-Key": "order-1"}
+    assert refused(lambda: rest.applications.create(friendly_name="n" * 65)) == (400, 20002)
+    rest.applications.create(friendly_name="short")
+    assert IdempotentRequest.objects.get().status == 201
+
+
+def test_keys_of_accounts_do_not_meet(rest, bob) -> None:
+    his = client_of(bob)
+    rest.http_client.headers = his.http_client.headers = {"Idempotency-Key": "order-1"}
+    assert rest.applications.create(friendly_name="a").sid != (
+        his.applications.create(friendly_name="b").sid
+    )
+
+
+# --- the audit ------------------------------------------------------------------------------------
+
+
+def test_changes_are_on_record_with_their_credential(rest, alice) -> None:
+    key, secret = apikeys.create(alice, "CI")
+    LogEntry.objects.all().delete()
+    made = client_of(alice, key.sid, secret).applications.create(friendly_name="a")
+    rest.applications(made.sid).update(friendly_name="b")
+    rest.applications(made.sid).delete()
+    entries = list(LogEntry.objects.order_by("id"))
+    assert [entry.get_action_display() for entry in entries] == ["create", "update", "delete"]
+    assert [entry.additional_data["credential"] for entry in entries] == [
+        key.sid,
+        alice.sid,
+        alice.sid,
+    ]
+    assert entries[1].changes["friendly_name"] == ["a", "b"]
+
+
+def test_no_secret_is_on_record(rest, alice) -> None:
+    users = rest.sip.credential_lists.create(friendly_name="Phones")
+    rest.sip.credential_lists(users.sid).credentials.create("alice", "Correct9HorseX")
+    apikeys.create(alice, "CI")
+    alice.secondary_auth_token = "5" * 32
+    alice.save()
+    text = str([entry.changes for entry in LogEntry.objects.all()])
+    assert "(hidden)" in text
+    for secret in (alice.auth_token, "5" * 32, "Correct9HorseX", ApiKey.objects.get().secret_hash):
+        assert secret not in text
+
+
+def test_nothing_is_said_of_the_credential_once_the_request_is_over(rest, alice) -> None:
+    rest.applications.create(friendly_name="a")
+    saved(Application(account=alice, friendly_name="by hand"))
+    assert LogEntry.objects.latest("id").additional_data is None
+
+
+# --- applications ---------------------------------------------------------------------------------
+
+
+def test_an_application_keeps_what_it_was_given(rest) -> None:
+    made = rest.applications.create(
+        friendly_name="App",
+        voice_url="https://app.example/voice",
+        voice_fallback_url="https://app.example/oops",
+        status_callback="https://app.example/ended",
+        status_callback_method="get",
+        sms_url="https://app.example/sms",
+        voice_caller_id_lookup=True,
+    )
+    fetched = rest.applications(made.sid).fetch()
+    assert fetched.voice_url == "https://app.example/voice"
+    assert fetched.status_callback_method == "GET"
+    assert fetched.sms_url == "https://app.example/sms"
+    assert fetched.voice_caller_id_lookup is True
+    assert fetched.sms_fallback_url is None

@@ -7,8 +7,8 @@ a worker looks up an account's token by its SID.
 
 Two families:
 
-* *node bus* messages (``FetchDocument``, ``FetchReply``, ``DirectoryChanged``): see architecture
-  section 8.1;
+* *node bus* messages (``FetchDocument``, ``FetchReply``, ``DirectoryChanged``,
+  ``CommandSubmitted``, ``CallDue``): see architecture section 8.1;
 * *log records* (``CallOpened``, ``CallEventRecord``, ``CallClosed``, ``NotificationRecord``,
   ``WebhookAttempt``): what the live side asks ``sipdomains.services.calls`` to write. They never
   leave a process today, but a journal may store them, so they obey the same rules.
@@ -17,7 +17,7 @@ Two families:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 VERSION = 1
@@ -98,6 +98,91 @@ class DirectoryChanged:
 
     KIND: ClassVar[str] = "directory_changed"
     domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSubmitted:
+    """A hint to the node that carries the call: a ``CallCommand`` row waits for it (ADR 18)."""
+
+    KIND: ClassVar[str] = "command_submitted"
+    call_sid: str
+    command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallDue:
+    """A hint to one living node: a ``CallOrder`` row is to be taken at ``due_at`` (wall clock)."""
+
+    KIND: ClassVar[str] = "call_due"
+    call_sid: str
+    due_at: float
+
+
+# --- what REST asks of live calls (ADR 18) -----------------------------------------------------
+
+# Kinds of ``CallCommand``, with their payloads. ``redirect`` runs another document: ``url`` and
+# ``method``, or ``twiml``. ``hangup`` and ``cancel`` end the call, ``cancel`` only before it is
+# answered; they have no payload. ``redirect`` and ``update`` may also change, each by its presence:
+# ``callback`` ({url, method}: whom to tell of progress), ``time_limit`` (seconds since the call
+# began), ``fallback_url`` and ``fallback_method``. Those of recordings: ``sipserver.calls``.
+REDIRECT = "redirect"
+HANGUP = "hangup"
+CANCEL = "cancel"
+UPDATE = "update"
+RECORDING_START = "recording-start"
+RECORDING_UPDATE = "recording-update"
+COMMAND_KINDS = (REDIRECT, HANGUP, CANCEL, UPDATE, RECORDING_START, RECORDING_UPDATE)
+
+CALL_NOT_IN_PROGRESS = 21220  # errors.md section 2
+QUEUE_TIMEOUT = 22001
+QUEUE_FULL = 22005
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingWish:
+    """Record a call that REST creates from its answer on. ``callback`` as in ``CallOpened``."""
+
+    channels: int = 1
+    track: str = "both"
+    trim: bool = True
+    callback: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OriginatePlan:
+    """A call that REST creates, as ``CallOrder.plan`` stores it (rest-api.md section 3).
+
+    ``to`` and ``from_`` as given; ``caller_id`` overrides what ``from_`` shows. ``timeout`` of
+    ringing and ``time_limit`` of the call in seconds. What runs when it is answered: ``url`` and
+    ``method``, or ``twiml``. Credentials for the far side are columns of their own, encrypted.
+    """
+
+    to: str
+    from_: str
+    url: str = ""
+    method: str = "POST"
+    twiml: str = ""
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    caller_id: str = ""
+    timeout: int = 60
+    time_limit: int = 14_400
+    send_digits: str = ""
+    recording: RecordingWish | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> OriginatePlan:
+        """Unknown fields are ignored (a newer writer). Raises ContractError."""
+        known = {one.name: values[one.name] for one in fields(cls) if one.name in values}
+        try:
+            if known.get("recording") is not None:
+                known["recording"] = RecordingWish(**known["recording"])
+            return cls(**known)
+        except TypeError as error:
+            raise ContractError(f"originate plan: {error}") from None
 
 
 # --- log records -------------------------------------------------------------------------------
@@ -289,6 +374,7 @@ EVENT_KINDS = (
     "transfer",  # data = {what, number, status, ...}
     "media",  # data = {what: connected|first-packet|hold|resume|stats|lost, ...}
     "interrupt",  # data = {what}
+    "command",  # REST asked for something: data = {what, by, ...}
     "closed",
 )
 
@@ -308,13 +394,15 @@ LogRecord = (
     | RecordingStarted
     | TransferChanged
 )
-BusMessage = FetchDocument | FetchReply | CancelFetch | DirectoryChanged
+BusMessage = (
+    FetchDocument | FetchReply | CancelFetch | DirectoryChanged | CommandSubmitted | CallDue
+)
 Message = LogRecord | BusMessage
 
 _KINDS: dict[str, type[Any]] = {
     cls.KIND: cls
     for cls in (
-        FetchDocument, FetchReply, CancelFetch, DirectoryChanged,
+        FetchDocument, FetchReply, CancelFetch, DirectoryChanged, CommandSubmitted, CallDue,
         CallOpened, CallEventRecord, CallClosed, NotificationRecord, WebhookAttempt,
         CallbackPromised, RecordingStarted, TransferChanged,
     )

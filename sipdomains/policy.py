@@ -42,6 +42,7 @@ class DomainPolicy:
     has_registration_credentials: bool = False
     inband_dtmf: bool = False
     type_ahead: bool = False
+    only_domain: str = ""  # of a call without a domain: the account's, if it has exactly one
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sipdomains.models.configuration import ConfigVersion, configuration_changed
 from sipdomains.models.credentials import Credential, CredentialList
 from sipdomains.models.domains import DomainAlias, SipDomain
 from sipdomains.models.idempotency import IdempotentRequest
-from sipdomains.models.live import CallCommand, CallOrder, CommandState
+from sipdomains.models.live import CallCommand, CallOrder, CallTurn, CommandState
 from sipdomains.models.mappings import (
     CallAclMapping,
     CallCredentialListMapping,
@@ -36,6 +36,7 @@ __all__ = [
     "CallEvent",
     "CallOrder",
     "CallStatus",
+    "CallTurn",
     "CommandState",
     "ConfigVersion",
     "Credential",

@@ -13,6 +13,17 @@ from sipdomains.models.calls import Call
 from sipdomains.models.fields import EncryptedTextField
 
 
+class CallTurn(models.Model):
+    """When the next call that REST creates for an account may go out. Its row is the lock under
+    which turns are given, so that no two processes give the same one."""
+
+    account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="+")
+    next_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.account_id
+
+
 class CallOrder(models.Model):
     """A call in the queue: what the node that takes it needs to place it.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from sipdomains.models import (
+    Account,
     AccountStatus,
     Call,
     ConfigVersion,
@@ -44,11 +46,55 @@ def policy(name: str) -> DomainPolicy | None:
     return None if domain is None else _snapshot(domain)
 
 
-def _snapshot(domain: SipDomain) -> DomainPolicy:
-    account = domain.account
+# A call that REST creates may last a day (sip-domain.md section 13); its order says how long.
+_ACCOUNT_CALL_SECONDS = 86_400
+
+
+def account_policy(account: Account) -> DomainPolicy:
+    """What holds for a call of the account that came by no domain: one that REST creates."""
+    hosts = SipDomain.objects.filter(account=account, enabled=True)[:2].values_list(
+        "domain_name", flat=True
+    )
     return DomainPolicy(
-        account_sid=account.sid,
-        account_active=account.status == AccountStatus.ACTIVE,
+        **_of_account(account),
+        domain_sid="",
+        domain_name="",
+        voice_url="",
+        voice_method="POST",
+        voice_fallback_url="",
+        voice_fallback_method="POST",
+        status_callback_url="",
+        status_callback_method="POST",
+        secure=False,
+        sip_registration=False,
+        acl_networks=(),
+        has_acl=False,
+        has_credentials=False,
+        drop_unlisted=False,
+        match_from_user=False,
+        fail_with_503=False,
+        extra_headers=(),
+        max_concurrent_calls=0,
+        max_call_seconds=_ACCOUNT_CALL_SECONDS,
+        only_domain=hosts[0] if len(hosts) == 1 else "",
+    )
+
+
+def _of_account(account: Account) -> dict[str, Any]:
+    return {
+        "account_sid": account.sid,
+        "account_active": account.status == AccountStatus.ACTIVE,
+        "account_max_concurrent_calls": account.max_concurrent_calls,
+        "verify_tls": account.verify_tls,
+        "account_parent_sid": account.parent_id or "",
+        "account_max_outgoing": account.max_outgoing_calls,
+        "account_outgoing_per_minute": account.max_outgoing_per_minute,
+    }
+
+
+def _snapshot(domain: SipDomain) -> DomainPolicy:
+    return DomainPolicy(
+        **_of_account(domain.account),
         domain_sid=domain.sid,
         domain_name=domain.domain_name,
         voice_url=domain.voice_url,
@@ -67,12 +113,7 @@ def _snapshot(domain: SipDomain) -> DomainPolicy:
         fail_with_503=domain.fail_with_503,
         extra_headers=domain.extra_header_names,
         max_concurrent_calls=domain.max_concurrent_calls,
-        account_max_concurrent_calls=account.max_concurrent_calls,
         max_call_seconds=domain.max_call_seconds,
-        verify_tls=account.verify_tls,
-        account_parent_sid=account.parent_id or "",
-        account_max_outgoing=account.max_outgoing_calls,
-        account_outgoing_per_minute=account.max_outgoing_per_minute,
         has_registration_credentials=domain.sip_registration
         and domain.registration_credential_list_mappings.exists(),
         inband_dtmf=domain.inband_dtmf,

@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from sipdomains.models import SipNode
-from sipdomains.services import calls, outbox, recordings, registrations, transfers
+from sipdomains.services import (
+    calls,
+    commands,
+    orders,
+    outbox,
+    recordings,
+    registrations,
+    transfers,
+)
 
 _KEEP_STOPPED = timedelta(days=7)
 
@@ -63,5 +71,7 @@ def sweep(now: datetime | None = None) -> Swept:
     now = now or timezone.now()
     closed = calls.close_orphans(now)
     recovered = recordings.close_orphans(now)  # after their calls
+    orders.expire(now)
+    commands.reject_left_over(now)
     registrations.expire(now)
     return Swept(closed, recovered, outbox.due(now), transfers.hanging(now))

@@ -55,8 +55,8 @@ def last_word(call_sid: str) -> str:
 
 
 def of_lost_call(call: Call, closed: CallClosed) -> CallbackPromised | None:
-    """``completed`` of a call that its node can no longer tell of, if it is wanted. It comes after
-    all that the node has promised."""
+    """``completed`` of a call that no node can tell of (any more), if it is wanted. It comes after
+    all that a node has promised."""
     wanted = call.callback
     if EVENT_OF_STATUS[closed.status] not in wanted.get("events", ()):
         return None

@@ -88,6 +88,13 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
      "Look at the application's handler of status callbacks.", "application"),
     (15004, "A relative URL in a document that came without one",
      "Write whole URLs in inline documents.", "application"),
+    # calls that REST creates
+    (21220, "The call is not in a state for this",
+     "It was over, or not answered yet, when the request came.", "application"),
+    (22001, "The call waited too long in the queue",
+     "Is a SIP node running? Nodes take the calls of the queue.", "server"),
+    (22005, "The queue of calls is full",
+     "Create calls more slowly, or raise the account's calls per second.", "application"),
     # verbs
     (13201, "Dial: not allowed here",
      "A document for a called party (screening) cannot dial: leave that to the action's document.",

@@ -92,6 +92,14 @@ CAUSES: dict[str, tuple[str, str]] = {
     "star-hangup": ("nobody", ""),
     "screening-hangup": ("nobody", ""),
     "transferred": ("nobody", ""),
+    # ended by REST
+    "api-hangup": ("nobody", ""),
+    "api-cancel": ("nobody", ""),
+    "api-refuse": ("nobody", ""),
+    "queue-expired": (
+        "server",
+        "Is a SIP node running, and not draining? Calls of the queue are taken by nodes.",
+    ),
     "node-stopped": ("server", ""),
     "node-lost": ("server", "The server log of that node tells why it stopped."),
     "internal-error": ("server", ""),
@@ -102,7 +110,7 @@ _NEUTRAL = frozenset(
     {
         "reject", "reject-busy", "canceled", "max-duration", "callee-busy", "callee-no-answer",
         "callee-declined", "ring-timeout", "dial-cancelled", "caller-gone", "screening-hangup",
-        "time-limit",
+        "time-limit", "api-cancel", "api-refuse",
     }
 )  # fmt: skip
 

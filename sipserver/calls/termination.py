@@ -172,6 +172,14 @@ CAUSES: dict[str, Cause] = {
     "transferred": Cause(
         "completed", 0, 0, "", "nobody", "The other party was transferred away from this one."
     ),
+    # ended by REST
+    "api-hangup": Cause("completed", 0, 0, "", "nobody", "The REST API ended the call."),
+    "api-cancel": Cause(
+        "canceled", 487, 0, "", "nobody", "The REST API ended the call before it was answered."
+    ),
+    "api-refuse": Cause(
+        "canceled", 480, 0, "", "nobody", "The REST API ended the call before it was answered."
+    ),
     "node-stopped": Cause("completed", 503, 59910, "warning", "server", "The node was stopped."),
     "internal-error": Cause(
         "failed", 500, 12400, "error", "server", "An internal failure; the server log has it."

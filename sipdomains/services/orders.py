@@ -1,0 +1,243 @@
+"""Calls that REST creates: a row and an order first, then a node that takes it (ADR 18).
+
+Turns are given under the lock of one row per account, so that no two processes give the same one.
+The order is taken by whichever node first writes its boot id into the call's empty ``node``. Locks
+are always taken in the order call, order.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from sipdomains.bus import BusUnavailable, default_bus
+from sipdomains.contracts import (
+    QUEUE_FULL,
+    QUEUE_TIMEOUT,
+    CallbackPromised,
+    CallClosed,
+    CallDue,
+    CallEventRecord,
+    LogRecord,
+    NotificationRecord,
+    OriginatePlan,
+    to_wire,
+)
+from sipdomains.live import Order
+from sipdomains.models import (
+    Account,
+    Call,
+    CallDirection,
+    CallOrder,
+    CallStatus,
+    CallTurn,
+    SipNode,
+)
+from sipdomains.services import calls, domains, promises
+from twimlrunner.twiml.redact import without_passwords
+
+log = logging.getLogger(__name__)
+
+# At one call per second, the slowest rate there is, that is fifty minutes.
+MAX_QUEUED = 3000
+QUEUE_SECONDS = 3600
+CLAIM_LIMIT = 20  # calls that a node takes in one transaction
+HEARD_OF = timedelta(seconds=15)  # a node not heard of for this long is told of no call
+QUEUE_EXPIRED = "queue-expired"
+
+
+class QueueFull(Exception):
+    """As many calls of the account wait as may."""
+
+    code = QUEUE_FULL
+
+
+def create_call(
+    account: Account,
+    plan: OriginatePlan,
+    *,
+    callback: Mapping[str, Any],
+    sip_username: str = "",
+    sip_password: str = "",
+    requested_by: str,
+) -> Call:
+    """The queued call, stored with its order; a node is told after the commit. ``callback`` {url,
+    method, events} or empty. Raises QueueFull."""
+    with transaction.atomic():
+        now = timezone.now()
+        due_at = _turn(account, now)
+        call = Call.objects.create(
+            account=account,
+            node="",
+            direction=CallDirection.OUTBOUND_API,
+            from_uri=plan.from_[:512],
+            to_uri=without_passwords(plan.to)[:512],
+            status=CallStatus.QUEUED,
+            started_at=now,
+            updated_at=now,
+            sip_call_id=secrets.token_hex(16),
+            queue_ms=_milliseconds(due_at - now),
+            callback=dict(callback),
+        )
+        CallOrder.objects.create(
+            call=call,
+            account=account,
+            created_at=now,
+            due_at=due_at,
+            plan=plan.to_json(),
+            sip_username=sip_username,
+            sip_password=sip_password,
+        )
+        tell(call, "create", requested_by, now)
+        hint = CallDue(call.sid, due_at.timestamp())
+        transaction.on_commit(lambda: _push(hint), robust=True)
+    return call
+
+
+def _turn(account: Account, now: datetime) -> datetime:
+    """The account's next turn. Waits for whoever is just being given one."""
+    CallTurn.objects.bulk_create([CallTurn(account=account, next_at=now)], ignore_conflicts=True)
+    turn = CallTurn.objects.select_for_update().get(account=account)
+    if CallOrder.objects.filter(account=account).count() >= MAX_QUEUED:
+        raise QueueFull(f"{MAX_QUEUED} calls of this account wait for their turn already")
+    due_at = max(now, turn.next_at)
+    turn.next_at = due_at + timedelta(seconds=1 / max(1, account.calls_per_second))
+    turn.save(update_fields=["next_at"])
+    return due_at
+
+
+def _push(hint: CallDue) -> None:
+    """Tell one living node. Nodes look by themselves too, so that nothing is lost."""
+    living = SipNode.objects.filter(
+        stopped_at=None, draining=False, heartbeat_at__gt=timezone.now() - HEARD_OF
+    )
+    nodes = list(living.values_list("boot_id", flat=True))
+    if not nodes:
+        log.warning("call %s waits: no SIP node is running", hint.call_sid)
+        return
+    try:
+        default_bus().publish(secrets.choice(nodes), [to_wire(hint)])
+    except BusUnavailable as error:
+        log.warning("call %s waits for a node that looks: %s", hint.call_sid, error)
+
+
+def tell(call: Call, what: str, by: str, now: datetime) -> None:
+    """An event of a call in the queue, whose row is locked or new. Its node will number its own
+    from ``live.FIRST_SEQ`` on."""
+    seq = call.events.count()
+    calls.apply(
+        [CallEventRecord(call.sid, seq, now.timestamp(), "command", {"what": what, "by": by})]
+    )
+
+
+def _milliseconds(waited: timedelta) -> int:
+    return max(0, round(waited.total_seconds() * 1000))
+
+
+# --- for nodes ------------------------------------------------------------------------------------
+
+
+def next_due() -> datetime | None:
+    """When the first order of all is due. One look at an index."""
+    return CallOrder.objects.order_by("due_at").values_list("due_at", flat=True).first()
+
+
+def claim(boot_id: str, now: datetime | None = None, limit: int = CLAIM_LIMIT) -> list[Order]:
+    """Take orders that are due, oldest first. Their rows are gone then: passwords and digits do
+    not stay. Nothing for a node that is draining or taken for dead."""
+    now = now or timezone.now()
+    due = CallOrder.objects.filter(due_at__lte=now).order_by("due_at")
+    sids = list(due.values_list("call_id", flat=True)[:limit])
+    if not sids:
+        return []
+    with transaction.atomic():
+        if not SipNode.objects.filter(boot_id=boot_id, stopped_at=None, draining=False).exists():
+            return []
+        return [order for sid in sids if (order := _take(sid, boot_id, now)) is not None]
+
+
+def _take(sid: str, boot_id: str, now: datetime) -> Order | None:
+    free = Call.objects.filter(pk=sid, node="", ended_at=None)
+    if not free.update(node=boot_id, updated_at=now):
+        if not Call.objects.filter(pk=sid, ended_at=None).exists():
+            CallOrder.objects.filter(pk=sid).delete()  # nobody will take it any more
+        return None
+    # Only now: until the call was ours, the document could be exchanged.
+    row = CallOrder.objects.select_related("call", "account").get(pk=sid)
+    call, waited = row.call, _milliseconds(now - row.created_at)
+    Call.objects.filter(pk=sid).update(queue_ms=waited)
+    row.delete()
+    return Order(
+        call_sid=sid,
+        sip_call_id=call.sip_call_id,
+        policy=domains.account_policy(row.account),
+        plan=OriginatePlan.from_json(row.plan),
+        callback=call.callback,
+        username=row.sip_username,
+        password=row.sip_password,
+    )
+
+
+# --- the sweep ------------------------------------------------------------------------------------
+
+
+def expire(now: datetime | None = None) -> int:
+    """Close the calls that have waited too long; returns how many."""
+    now = now or timezone.now()
+    late = CallOrder.objects.filter(created_at__lt=now - timedelta(seconds=QUEUE_SECONDS))
+    sids = list(late.filter(due_at__lt=now).values_list("call_id", flat=True)[:500])
+    return sum(_expire(sid, now) for sid in sids)
+
+
+def _expire(sid: str, now: datetime) -> bool:
+    with transaction.atomic():
+        call = waiting(sid)
+        if call is None:
+            CallOrder.objects.filter(pk=sid, call__node="").delete()
+            return False
+        closed = close_waiting(
+            call, now, status=CallStatus.FAILED, cause=QUEUE_EXPIRED, code=QUEUE_TIMEOUT,
+            reason="No SIP node took the call within an hour.",
+        )  # fmt: skip
+        told: list[LogRecord] = [
+            NotificationRecord(
+                at=now.timestamp(),
+                code=QUEUE_TIMEOUT,
+                level="error",
+                message=closed.reason,
+                call_sid=sid,
+                account_sid=call.account_id or "",
+            )
+        ]
+        promise: CallbackPromised | None = promises.of_lost_call(call, closed)
+        calls.apply([*told, promise] if promise is not None else told)
+    return True
+
+
+def waiting(sid: str) -> Call | None:
+    """The call, locked, if it still waits in the queue. Within a transaction."""
+    return Call.objects.select_for_update().filter(pk=sid, node="", ended_at=None).first()
+
+
+def close_waiting(
+    call: Call, now: datetime, *, status: str, cause: str, reason: str, code: int = 0
+) -> CallClosed:
+    """Close a call that :func:`waiting` has locked, and take it out of the queue."""
+    closed = CallClosed(
+        call_sid=call.sid,
+        seq=calls.SWEEP_SEQ,
+        at=now.timestamp(),
+        status=status,
+        cause=cause,
+        reason=reason,
+        error_code=code,
+    )
+    calls.apply([closed])
+    CallOrder.objects.filter(pk=call.sid).delete()
+    return closed

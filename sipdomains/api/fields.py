@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import SkipField
 
 from sipdomains.api import vendor
 from sipdomains.models.fields import MAX_URL_LENGTH, HttpMethod, validate_url
@@ -50,6 +51,12 @@ class Text(serializers.Field):  # type: ignore[type-arg] # generic in the stubs 
 
     def __init__(self, source: str | None = None) -> None:
         super().__init__(read_only=True, source=source)
+
+    def get_attribute(self, instance: Any) -> Any:
+        try:
+            return super().get_attribute(instance)
+        except (KeyError, SkipField):  # within a JSON column: the key is shown all the same
+            return None
 
     def to_representation(self, value: Any) -> str | None:
         return None if value is None or value == "" else str(value)

@@ -4,12 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 if TYPE_CHECKING:
     from sipdomains.api.resources import Resource
+
+
+class ConstantSchema(OpenApiSerializerFieldExtension):
+    """Of :class:`sipdomains.api.fields.Constant`."""
+
+    target_class = "sipdomains.api.fields.Constant"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        value = self.target.value
+        if value is None:
+            return {"type": "string", "nullable": True}
+        kind = "boolean" if isinstance(value, bool) else "string"
+        return {"type": kind, "enum": [value]}
+
+
+class BasicSchema(OpenApiAuthenticationExtension):
+    target_class = "sipdomains.api.auth.AccountAuthentication"
+    name = "basic"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        text = (
+            "AccountSid and an auth token of the account, or the SID of an API key and its secret."
+        )
+        return {"type": "http", "scheme": "basic", "description": text}
+
 
 _PAGING = [
     OpenApiParameter("PageSize", int, description="Rows of a page, 1 to 1000; 50 if not given."),

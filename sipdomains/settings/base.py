@@ -197,6 +197,22 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "sipdomains.api.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "sipdomains",
+    "DESCRIPTION": "The part of Twilio's REST API 2010-04-01 that SIP and voice need, as this "
+    "server speaks it. Its client libraries work unchanged: see docs/move-from-twilio.md.",
+    "VERSION": "2010-04-01",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "HttpMethod": "sipdomains.models.fields.HttpMethod",
+        "AccountStatus": "sipdomains.models.AccountStatus",
+    },
+}
 API_REQUESTS_PER_SECOND = _env.integer("API_REQUESTS_PER_SECOND", 100, minimum=1)  # of one account
 API_FAILED_LOGINS_PER_MINUTE = _env.integer("API_FAILED_LOGINS_PER_MINUTE", 30, minimum=1)
 # How long a change of a live call waits for the node that carries it, before it is answered.

@@ -12,7 +12,7 @@ from sipdomains.contracts import (
     TASK_FORGET_OLD,
     TASK_REAP_DEAD_NODES,
 )
-from sipdomains.services import nodes, recordings
+from sipdomains.services import idempotency, nodes, recordings
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ def reap_dead_nodes() -> None:
 
 @shared_task(name=TASK_FORGET_OLD)  # type: ignore[untyped-decorator]  # celery has no types
 def forget_old() -> None:
-    """Recordings that have been kept long enough; nodes of long ago."""
+    """Recordings that have been kept long enough; nodes of long ago; answers of the API that
+    nobody asks for again."""
     recordings.forget_old()
     nodes.forget_stopped()
+    idempotency.forget_old()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sipdomains.api.resources import Resource
 
 
-class ConstantSchema(OpenApiSerializerFieldExtension):
+class ConstantSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call] # without types
     """Of :class:`sipdomains.api.fields.Constant`."""
 
     target_class = "sipdomains.api.fields.Constant"
@@ -29,7 +29,7 @@ class ConstantSchema(OpenApiSerializerFieldExtension):
         return {"type": kind, "enum": [value]}
 
 
-class BasicSchema(OpenApiAuthenticationExtension):
+class BasicSchema(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # without types
     target_class = "sipdomains.api.auth.AccountAuthentication"
     name = "basic"
 

@@ -20,10 +20,10 @@ class RecordSpec:
     that one receives from its peer; ``both`` is both. One channel holds the sum; of two channels
     the first is inbound, the second outbound, and one that is not wanted stays silent.
 
-    ``max_seconds`` are of the wall clock without pauses, up to 86400. ``silence_seconds`` 0 is no limit; else it
-    counts on the inbound track (the outbound one if only that is recorded) and only while packets
-    arrive. ``finish_on`` holds the keys of this session's peer that end the recording.
-    ``beep`` plays a tone to the peer first; the recording begins when it is over.
+    ``max_seconds`` are of the wall clock without pauses, up to 86400. ``silence_seconds`` 0 is no
+    limit; else it counts on the inbound track (the outbound one if only that is recorded) and only
+    while packets arrive. ``finish_on`` holds the keys of this session's peer that end the
+    recording. ``beep`` plays a tone to the peer first; the recording begins when it is over.
     """
 
     path: str

@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from sipdomains.models import Recording, RecordingStatus, SipNode
+from sipdomains.models.recordings import UNDER_WAY
 from sipdomains.services import recording_files, recordings
-from sipdomains.services.recordings import UNDER_WAY
 
 log = logging.getLogger(__name__)
 

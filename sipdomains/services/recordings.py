@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from sipdomains.contracts import CallbackPromised, NotificationRecord
 from sipdomains.models import Recording, RecordingStatus
-from sipdomains.models.recordings import new_recording_sid
+from sipdomains.models.recordings import UNDER_WAY, new_recording_sid
 from sipdomains.services import calls, recording_files
 from twimlrunner.webhooks.callbacks import (
     EVENT_OF_RECORDING,
@@ -27,7 +27,6 @@ from twimlrunner.webhooks.callbacks import (
     recording_parameters,
 )
 
-UNDER_WAY = (RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED)
 DELETE_BEFORE_COMPLETE = 20009  # errors.md section 1
 _INTERNAL_FAILURE = 12400  # errors.md section 4
 _MAX_REASON = 512

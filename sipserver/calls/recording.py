@@ -76,7 +76,7 @@ class Active:
         has ended already."""
         if self._finishing is not None:
             return False
-        finishing = asyncio.ensure_future(self.finish("stopped"))
+        finishing = asyncio.ensure_future(self.finish("api"))
         self.session.recordings.keep(finishing)
         ended = asyncio.ensure_future(self.operation.wait())
         try:

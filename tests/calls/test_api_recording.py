@@ -257,7 +257,7 @@ async def test_paused_resumed_and_stopped() -> None:
     assert sound.changes == ["skip", "resume", "silence", "resume"]
     assert [paused for _, paused in world.recordings.marks] == [True, False, True, False]
     await world.until(lambda: bool(world.recordings.finished))
-    assert world.recordings.finished[0][1]["ended_by"] == "stopped"
+    assert world.recordings.finished[0][1]["ended_by"] == "api"
     assert story(world) == ["started", "paused", "resumed", "paused", "resumed", "ended"]
     await hang_up(world)
     assert len(world.recordings.finished) == 1
@@ -357,7 +357,7 @@ async def test_record_is_stopped_and_the_program_goes_on() -> None:
     assert told.get("Digits", "") == ""
     assert told["RecordingUrl"].endswith(FIRST)
     assert "played speech:thanks" in world.ladder
-    assert [how["ended_by"] for _, how in world.recordings.finished] == ["stopped"]
+    assert [how["ended_by"] for _, how in world.recordings.finished] == ["api"]
 
 
 async def test_one_of_dial_and_one_by_rest_do_not_disturb_each_other() -> None:

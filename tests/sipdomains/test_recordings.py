@@ -213,6 +213,99 @@ def test_file_that_was_stored_before_the_database_failed_is_found(recording, mon
     assert soundfile.info(settings.MEDIA_ROOT / recording.file.name).duration == 4.0
 
 
+# --- pauses ---
+
+
+def test_paused_and_resumed_until_it_is_final(recording):
+    assert recordings.mark(recording.sid, paused=True)
+    recording.refresh_from_db()
+    assert recording.status == "paused"
+    assert recordings.in_progress(recording.sid) == recording
+    assert recordings.mark(recording.sid, paused=False)
+    recording.refresh_from_db()
+    assert recording.status == "in-progress"
+    recordings.mark(recording.sid, paused=True)
+    assert finish(recording) == recordings.Settled("completed", 4)
+    for paused in (True, False):
+        assert not recordings.mark(recording.sid, paused=paused)
+    recording.refresh_from_db()
+    assert recording.status == "completed"
+    assert [dict(m.parameters)["RecordingStatus"] for m in promises(recording)] == ["completed"]
+
+
+@pytest.mark.usefixtures("_repair")
+def test_paused_recording_of_a_lost_node_is_recovered(recording):
+    recordings.mark(recording.sid, paused=True)
+    Call.objects.update(ended_at=END)
+    assert recording_sweep.close_orphans(END) == 1
+    recording.refresh_from_db()
+    assert (recording.status, recording.ended_by) == ("completed", "node-lost")
+
+
+def test_paused_recording_stays_in_the_spool(recording):
+    recordings.mark(recording.sid, paused=True)
+    path = Path(recording.spool_path)
+    os.utime(path, (NOON.timestamp(), NOON.timestamp()))
+    recording_sweep.forget_old(NOON + timedelta(days=30))
+    assert path.exists()
+
+
+# --- deleting ---
+
+
+def test_deleted_with_all_its_forms(recording, settings):
+    finish(recording)
+    recording.refresh_from_db()
+    folder = (settings.MEDIA_ROOT / recording.file.name).parent
+    recording_files.variant(recording, "mp3", 1)
+    assert len(list(folder.iterdir())) == 2
+    recordings.delete(recording)
+    assert list(folder.iterdir()) == []
+    row = Recording.objects.get(sid=recording.sid)
+    assert (row.status, bool(row.file), row.size, row.duration) == ("deleted", False, 0, 4)
+    assert row.reason == "It was deleted."
+    recordings.delete(row)  # nothing happens
+    assert finish(recording) == recordings.Settled("deleted", 4)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_recording_under_way_is_not_deleted(recording, paused):
+    recordings.mark(recording.sid, paused=paused)
+    with pytest.raises(recordings.NotFinished):
+        recordings.delete(recording)
+    assert Path(recording.spool_path).exists()
+    assert finish(recording).status == "completed"
+
+
+def test_what_is_left_of_a_failed_one_is_deleted(recording):
+    finish(recording, failed=True, seconds=0.0)
+    recording.refresh_from_db()
+    path = Path(recording.spool_path)
+    assert path.exists()
+    recordings.delete(recording)
+    assert not path.exists()
+
+
+def test_storage_that_does_not_delete_is_asked_again(recording, monkeypatch):
+    def refuse(name):
+        raise OSError("read-only")
+
+    finish(recording)
+    recording.refresh_from_db()
+    name = recording.file.name
+    with monkeypatch.context() as patched:
+        patched.setattr(recording_files, "delete", refuse)
+        with pytest.raises(OSError, match="read-only"):
+            recordings.delete(recording)
+        recording_sweep.forget_old()
+    recording.refresh_from_db()
+    assert (recording.status, recording.file.name) == ("deleted", name)
+    recording_sweep.forget_old()
+    assert not default_storage.exists(name)
+    recording.refresh_from_db()
+    assert not recording.file
+
+
 # --- orphans ---
 
 

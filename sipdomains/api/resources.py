@@ -12,7 +12,7 @@ from typing import Any, ClassVar, cast
 
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.urls import URLPattern, path
 from rest_framework.exceptions import PermissionDenied
@@ -30,6 +30,8 @@ from sipdomains.api.output import Output
 from sipdomains.api.schema import ResourceSchema
 from sipdomains.api.throttling import AccountThrottle
 from sipdomains.models import Account, AccountStatus
+from sipdomains.selectors import keyset
+from sipdomains.selectors.stretch import Order, Stretch
 from sipdomains.services import configuration
 
 
@@ -109,7 +111,7 @@ class Resource(AccountView):
     """``rows`` is all that the request may see, ``KEY`` the list's name in its body."""
 
     KEY: ClassVar[str]
-    TIME: ClassVar[str] = "created_at"
+    ORDER: ClassVar[Order] = Order("created_at")
     output: ClassVar[type[Output]]
     create_input: ClassVar[type[Input]] = Input
     update_input: ClassVar[type[Input]] = Input
@@ -121,6 +123,11 @@ class Resource(AccountView):
     def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """By the query parameters. Raises ApiError."""
         return rows
+
+    def sought(self) -> tuple[Stretch, Q | None]:
+        """What is listed: rows in an order that an index serves, and the conditions that it does
+        not. Raises ApiError."""
+        return Stretch(self.filtered(self.rows()), self.ORDER), None
 
     def new(self) -> models.Model:
         """An empty row of the account, to be filled by ``create``."""
@@ -137,7 +144,8 @@ class Resource(AccountView):
 
     def list(self, request: Request, **_: str) -> Response:
         wanted = paging.Wanted.of(request.query_params)
-        page = paging.keyset(self.filtered(self.rows()), self.TIME, wanted)
+        rows, rest = self.sought()
+        page = keyset.page(rows, wanted.size, wanted.turn, rest, owner=self.account.sid)
         items = self.output(page.rows, many=True, context={"view": self}).data
         return Response(paging.envelope(request, wanted, page, self.KEY, list(items)))
 

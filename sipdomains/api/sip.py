@@ -22,6 +22,7 @@ from sipdomains.models import (
     RegistrationCredentialListMapping,
     SipDomain,
 )
+from sipdomains.selectors.stretch import Order
 
 _Row = TypeVar("_Row", bound=Model)
 
@@ -346,6 +347,7 @@ class CallCredentialListMappings(Mappings):
     """Credential lists that callers of a domain need"""
 
     MODEL: ClassVar[type[Any]] = CallCredentialListMapping
+    ORDER = Order("created_at", "credential_list_id")
     LIST = CredentialList
     PARAMETER = "CredentialListSid"
     create_input = CredentialListMappingInput
@@ -355,6 +357,7 @@ class CallAclMappings(Mappings):
     """Access control lists that callers of a domain need"""
 
     MODEL = CallAclMapping
+    ORDER = Order("created_at", "acl_id")
     LIST = IpAccessControlList
     PARAMETER = "IpAccessControlListSid"
     create_input = AclMappingInput

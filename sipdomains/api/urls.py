@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from sipdomains.api import accounts, applications, sip
+from sipdomains.api import accounts, applications, calls, sip
 from sipdomains.api.resources import Nowhere, routes
 
 _EVERYTHING = "list create retrieve update destroy"
@@ -17,6 +17,7 @@ urlpatterns = [
         "Accounts/<str:sid>.json", accounts.Accounts.as_view({"get": "retrieve", "post": "update"})
     ),
     *routes("Applications", applications.Applications, _EVERYTHING),
+    *routes("Calls", calls.Calls, "list retrieve"),
     *routes("SIP/Domains", sip.Domains, _EVERYTHING),
     *routes("SIP/CredentialLists", sip.CredentialLists, _EVERYTHING),
     *routes("SIP/CredentialLists/<str:list_sid>/Credentials", sip.Credentials, _EVERYTHING),

@@ -93,6 +93,10 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.RemoveIndex(
+            model_name='call',
+            name='call_by_parent',
+        ),
+        migrations.RemoveIndex(
             model_name='recording',
             name='recording_open_by_node',
         ),
@@ -113,6 +117,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='call',
+            index=models.Index(condition=models.Q(('parent__isnull', False)), fields=['parent', 'account', '-started_at', '-sid'], name='call_by_parent'),
+        ),
+        migrations.AddIndex(
+            model_name='call',
             index=models.Index(fields=['account', '-started_at', '-sid'], name='call_by_account'),
         ),
         migrations.AddIndex(
@@ -125,7 +133,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='call',
-            index=models.Index(condition=models.Q(('ended_at', None)), fields=['account', '-started_at', '-sid'], name='call_open_by_account'),
+            index=models.Index(fields=['account', 'status', '-started_at', '-sid'], name='call_by_account_status'),
         ),
         migrations.AddIndex(
             model_name='notification',

@@ -102,9 +102,11 @@ class Call(models.Model):
             models.Index(fields=["status", "-started_at"], name="call_by_status"),
             models.Index(fields=["node"], name="call_open_by_node", condition=Q(ended_at=None)),
             models.Index(
-                fields=["parent"], name="call_by_parent", condition=Q(parent__isnull=False)
+                fields=["parent", "account", "-started_at", "-sid"],
+                name="call_by_parent",
+                condition=Q(parent__isnull=False),
             ),
-            # What one account asks for by REST, newest first; see api.calls.
+            # What one account asks for by REST, newest first; see selectors.account_calls.
             models.Index(fields=["account", "-started_at", "-sid"], name="call_by_account"),
             models.Index(
                 fields=["account", "to_uri", "-started_at", "-sid"], name="call_by_account_to"
@@ -113,9 +115,7 @@ class Call(models.Model):
                 fields=["account", "from_uri", "-started_at", "-sid"], name="call_by_account_from"
             ),
             models.Index(
-                fields=["account", "-started_at", "-sid"],
-                name="call_open_by_account",
-                condition=Q(ended_at=None),
+                fields=["account", "status", "-started_at", "-sid"], name="call_by_account_status"
             ),
         ]
         constraints = [

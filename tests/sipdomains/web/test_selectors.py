@@ -7,7 +7,7 @@ from django.db import connection
 
 from sipdomains import selectors
 from sipdomains.models import DomainAlias
-from sipdomains.selectors import CallFilter, Cursor, calls_page
+from sipdomains.selectors import CallFilter, Cursor, calllog, calls_page
 from sipserver.calls.termination import CAUSES
 from tests.sipdomains.web.conftest import NOON
 
@@ -223,7 +223,7 @@ def test_cursor_survives_its_text(sid):
 def test_story_is_bounded_and_costs_the_same_for_any_call(
     make_call, add_event, add_attempt, add_note, django_assert_num_queries, monkeypatch
 ):
-    monkeypatch.setattr(selectors, "MAX_EVENTS", 3)
+    monkeypatch.setattr(calllog, "MAX_EVENTS", 3)
     call = make_call()
     make_call(parent=call)
     for number in range(4):

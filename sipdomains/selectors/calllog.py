@@ -1,4 +1,4 @@
-"""Read queries behind lists and pages. No writes, no formatting.
+"""What the pages of the call log read: the list, a call with its story, recordings.
 
 The call log is paged by key, never by OFFSET or COUNT, and no request looks at an unbounded number
 of rows: what an index cannot answer (a search in the middle of a text, two filters at once) is

@@ -1,0 +1,186 @@
+#!/usr/bin/env python
+"""Lists of the REST API over a long call log: milliseconds and queries per request.
+
+Makes the rows (``api_rows.py``) in a throw-away SQLite file, or in the empty database that
+DATABASE_URL names, and asks the whole view (middleware, authentication, rows, JSON) in-process.
+
+    python bench/api_list.py [--calls 1000000] [--repeat 20] [--keep FILE]
+    DATABASE_URL=postgres://bench@127.0.0.1/bench python bench/api_list.py
+
+``--keep`` keeps the SQLite file, and uses it again when it is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+TARGET_MS = 50
+
+
+def prepare(folder: str, options: argparse.Namespace) -> None:
+    os.environ["SIPDOMAINS_ENV_FILE"] = os.devnull
+    os.environ["SIPDOMAINS_HOME"] = folder
+    os.environ["API_REQUESTS_PER_SECOND"] = "1000000"
+    os.environ["ALLOWED_HOSTS"] = "*"
+    os.environ["FIELD_ENCRYPTION_KEYS"] = b64encode(b"only for this bench, not secret.").decode()
+    file = options.keep or f"{folder}/bench.sqlite3"
+    os.environ.setdefault("DATABASE_URL", f"sqlite:///{Path(file).absolute()}")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "sipdomains.settings"
+    import django
+
+    django.setup()
+
+
+class Asker:
+    def __init__(self, account: Any, repeat: int) -> None:
+        from django.test import Client
+
+        token = b64encode(f"{account.sid}:{account.auth_token}".encode()).decode()
+        self.client = Client(headers={"Authorization": f"Basic {token}"})
+        self.base = f"/2010-04-01/Accounts/{account.sid}"
+        self.repeat = repeat
+        self.worst = 0.0
+
+    def get(self, path: str) -> Any:
+        answer = self.client.get(path)
+        assert answer.status_code == 200, answer.content
+        return answer.json()
+
+    def ask(self, what: str, path: str) -> Any:
+        """Once to see the queries, then for the time."""
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        if not path.startswith("/2010"):
+            path = f"{self.base}/{path}"
+        begun = time.perf_counter()
+        body = self.get(path)
+        first = (time.perf_counter() - begun) * 1000
+        with CaptureQueriesContext(connection) as captured:
+            self.get(path)
+            queries = [query["sql"] for query in captured.captured_queries]
+        times = []
+        for _ in range(self.repeat):
+            begun = time.perf_counter()
+            answer = self.client.get(path)
+            times.append((time.perf_counter() - begun) * 1000)
+            assert answer.status_code == 200
+        rows = next(len(value) for value in body.values() if isinstance(value, list))
+        middle = statistics.median(times)
+        self.worst = max(self.worst, middle)
+        more = "…" if body["next_page_uri"] else ""
+        print(
+            f"| {what} | {rows}{more} | {len(queries)} | {first:.1f} "
+            f"| {min(times):.1f} / {middle:.1f} / {max(times):.1f} |",
+            flush=True,
+        )
+        if os.environ.get("EXPLAIN"):
+            explain(queries)
+        return body
+
+
+def explain(statements: list[str]) -> None:
+    from django.db import connection
+
+    word = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ANALYZE "
+    for sql in statements:
+        if sql.startswith("SELECT") and "sipdomains_account" not in sql.split("FROM")[1][:30]:
+            with connection.cursor() as cursor:
+                cursor.execute(word + sql)
+                for row in cursor.fetchall():
+                    print("      ", str(row[-1])[:200])
+
+
+def cases(account: Any, calls: int, asker: Asker) -> None:
+    from bench.api_rows import FREQUENT_NUMBER, NEWEST, RARE_NUMBER, YEARS
+    from sipdomains.models import Call
+
+    last = calls // 50 - 1
+    print("| list | rows | queries | first ms | min / median / max ms |\n|---|---|---|---|---|")
+    ask = asker.ask
+    page = ask("calls, newest page", "Calls.json")
+    ask("next page, by its token", page["next_page_uri"])
+    for name, number in (("200th", 200), ("middle", last // 2), ("last", last)):
+        page = ask(f"{name} page, by number", f"Calls.json?PageSize=50&Page={number}")
+        if page["next_page_uri"]:
+            ask("page after it, by token", page["next_page_uri"])
+        if page["previous_page_uri"]:
+            ask("page before it, by token", page["previous_page_uri"])
+    ask("page behind the last", f"Calls.json?Page={last + 10}")
+    day = (NEWEST - YEARS / 2).date()
+    parent = Call.objects.filter(account=account, parent__isnull=False).first()
+    frequent, rare = quote(FREQUENT_NUMBER), quote(RARE_NUMBER)
+    for what, query in (
+        ("To, frequent", f"To={frequent}"),
+        ("To, rare", f"To={rare}"),
+        ("To, nobody", "To=nobody"),
+        ("From", f"From={quote('sip:user7@pbx.example.net')}"),
+        ("From, nobody", "From=nobody"),
+        ("ParentCallSid", f"ParentCallSid={parent.parent_id if parent else 'CA0'}"),
+        ("Status, frequent", "Status=completed"),
+        ("Status, frequent, deep by number", f"Status=completed&Page={int(last * 0.7)}"),
+        ("Status, 2 %", "Status=canceled"),
+        ("Status, live", "Status=in-progress"),
+        ("Status, none", "Status=queued"),
+        ("StartTime, one day", f"StartTime={day}"),
+        ("StartTime< half of the log", f"StartTime%3C={day}"),
+        ("StartTime>, deep by number", f"StartTime%3E={day}&Page={last // 3}"),
+        ("EndTime, one day", f"EndTime={day}"),
+        ("EndTime< half of the log", f"EndTime%3C={day}"),
+        ("EndTime>", f"EndTime%3E={day}"),
+        ("To, frequent + Status 2 %", f"To={frequent}&Status=canceled"),
+        ("To + From", f"To={frequent}&From={quote('sip:user7@pbx.example.net')}"),
+        ("To + From, no such pair", f"To={frequent}&From=nobody"),
+        ("To + Status, none", f"To={frequent}&Status=queued"),
+        (
+            "Status + EndTime, no match",
+            f"Status=completed&EndTime={NEWEST.date().replace(year=2030)}",
+        ),
+        ("all filters", f"To={frequent}&Status=completed&StartTime%3E={day}&EndTime%3E={day}"),
+        ("PageSize=1000", "PageSize=1000"),
+    ):
+        ask(what, f"Calls.json?{query}")
+    ask("To + Status, by number", f"Calls.json?To={frequent}&Status=canceled&Page=3")
+    for name in os.environ.get("ALSO", "").split():
+        page = ask(f"{name}, newest page", f"{name}.json")
+        ask("last page, by number", f"{name}.json?Page={calls // 1000 - 1}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--keep", metavar="FILE", default="")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(folder, options)
+        from django.core.management import call_command
+        from django.db import connection
+
+        from bench import api_rows
+        from sipdomains.models import Account
+
+        call_command("migrate", verbosity=0)
+        account = Account.objects.filter(friendly_name="Bench 0").first()
+        if account is None:
+            begun = time.perf_counter()
+            account = api_rows.fill(options.calls)[0]
+            print(f"{options.calls} calls made in {time.perf_counter() - begun:.0f} s")
+        print(connection.vendor)
+        cases(account, options.calls, asker := Asker(account, options.repeat))
+        print(f"worst median: {asker.worst:.1f} ms; target {TARGET_MS} ms")
+
+
+if __name__ == "__main__":
+    main()

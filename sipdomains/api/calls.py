@@ -1,0 +1,131 @@
+"""Calls: list, fetch, delete (rest-api.md section 3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from rest_framework import serializers
+
+from sipdomains.api import dates, vendor
+from sipdomains.api.errors import ApiError
+from sipdomains.api.fields import Constant, Text, Time, rfc2822
+from sipdomains.api.output import Output
+from sipdomains.api.queries import text
+from sipdomains.api.resources import Resource
+from sipdomains.models import Call, CallStatus
+from sipdomains.selectors import account_calls
+from sipdomains.selectors.stretch import Stretch
+
+# "initiated" is only a word of callbacks: here such a call has left the queue and rings.
+_SHOWN_STATUS = {CallStatus.INITIATED.value: CallStatus.RINGING.value}
+_STATUSES = {
+    status: (status,)
+    for status in CallStatus.values
+    if status not in (CallStatus.INITIATED, CallStatus.RINGING)
+} | {"ringing": ("ringing", "initiated")}
+_SUBRESOURCES = {
+    "notifications": "Notifications",
+    "recordings": "Recordings",
+    "payments": "Payments",
+    "events": "Events",
+    "siprec": "Siprec",
+    "streams": "Streams",
+    "transcriptions": "Transcriptions",
+    "user_defined_message_subscriptions": "UserDefinedMessageSubscriptions",
+    "user_defined_messages": "UserDefinedMessages",
+}
+
+
+class CallOutput(Output):
+    sid = serializers.CharField()
+    date_created = Time("started_at")
+    date_updated = Time("updated_at")
+    parent_call_sid = Text("parent_id")
+    account_sid = serializers.SerializerMethodField()
+    to = Text("to_uri")
+    to_formatted = Text("to_uri")
+    from_formatted = Text("from_uri")
+    phone_number_sid = Constant()
+    status = serializers.SerializerMethodField()
+    start_time = serializers.SerializerMethodField()
+    end_time = Time("ended_at")
+    duration = Text()
+    price = Constant()
+    price_unit = Constant("USD")
+    direction = serializers.CharField()
+    answered_by = Constant()
+    api_version = Constant(vendor.API_VERSION)
+    forwarded_from = Constant()
+    group_sid = Constant()
+    caller_name = Constant()
+    queue_time = Text("queue_ms")
+    trunk_sid = Constant()
+    uri = serializers.SerializerMethodField()
+    subresource_uris = serializers.SerializerMethodField()
+
+    def get_fields(self) -> Any:
+        """With ``from``, which Python takes for a word of its own."""
+        fields = super().get_fields()
+        fields["from"] = Text("from_uri")
+        return fields
+
+    def get_account_sid(self, row: Call) -> str:
+        return self.account_of(row)
+
+    def get_status(self, row: Call) -> str:
+        return _SHOWN_STATUS.get(row.status, row.status)
+
+    def get_start_time(self, row: Call) -> str | None:
+        """When it came in, or went out of the queue."""
+        if row.status == CallStatus.QUEUED:
+            return None
+        return rfc2822(row.started_at + timedelta(milliseconds=row.queue_ms))
+
+    def get_uri(self, row: Call) -> str:
+        return self.address(row, "Calls", row.sid)
+
+    def get_subresource_uris(self, row: Call) -> dict[str, str]:
+        return {
+            name: self.address(row, "Calls", row.sid, path) for name, path in _SUBRESOURCES.items()
+        }
+
+
+class Calls(Resource):
+    """Calls, newest first"""
+
+    KEY = "calls"
+    ORDER = account_calls.ORDER
+    output = CallOutput
+    filters = (
+        "To",
+        "From",
+        "ParentCallSid",
+        "Status",
+        *dates.names("StartTime"),
+        *dates.names("EndTime"),
+    )
+
+    def rows(self) -> QuerySet[Call]:
+        return account_calls.of_account(self.account)
+
+    def sought(self) -> tuple[Stretch, Q | None]:
+        query = self.request.query_params
+        return account_calls.sought(
+            self.rows(),
+            to=text(query, "To"),
+            from_=text(query, "From"),
+            parent=text(query, "ParentCallSid"),
+            statuses=_statuses(text(query, "Status")),
+            started=dates.span(query, "StartTime"),
+            ended=dates.span(query, "EndTime"),
+        )
+
+
+def _statuses(wanted: str) -> tuple[str, ...]:
+    if not wanted:
+        return ()
+    if wanted not in _STATUSES:
+        raise ApiError(vendor.INVALID_PARAMETER, f"Status must be one of {', '.join(_STATUSES)}")
+    return _STATUSES[wanted]

@@ -1,0 +1,18 @@
+"""Plain filters out of the query of a request."""
+
+from __future__ import annotations
+
+from django.http import QueryDict
+
+from sipdomains.api import vendor
+from sipdomains.api.errors import ApiError
+
+_LONGEST = 1024
+
+
+def text(query: QueryDict, name: str) -> str:
+    """The value, empty when it is not given. Raises ApiError for what no row can have."""
+    value = query.get(name, "")
+    if len(value) > _LONGEST or "\x00" in value:
+        raise ApiError(vendor.INVALID_PARAMETER, f"{name} is too long or holds a NUL")
+    return value

@@ -12,7 +12,7 @@ from sipdomains.contracts import (
     TASK_FORGET_OLD,
     TASK_REAP_DEAD_NODES,
 )
-from sipdomains.services import idempotency, nodes, recordings
+from sipdomains.services import idempotency, nodes, recording_sweep
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,6 @@ def reap_dead_nodes() -> None:
 def forget_old() -> None:
     """Recordings that have been kept long enough; nodes of long ago; answers of the API that
     nobody asks for again."""
-    recordings.forget_old()
+    recording_sweep.forget_old()
     nodes.forget_stopped()
     idempotency.forget_old()

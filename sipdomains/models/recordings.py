@@ -24,6 +24,9 @@ class RecordingStatus(models.TextChoices):
     DELETED = "deleted"
 
 
+UNDER_WAY = (RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED)
+
+
 class RecordingSource(models.TextChoices):
     RECORD_VERB = "RecordVerb"
     DIAL_VERB = "DialVerb"

@@ -13,7 +13,7 @@ from sipdomains.services import (
     commands,
     orders,
     outbox,
-    recordings,
+    recording_sweep,
     registrations,
     transfers,
 )
@@ -70,7 +70,7 @@ def sweep(now: datetime | None = None) -> Swept:
     """Everything that heals by looking: each node does so every few seconds, beat as well."""
     now = now or timezone.now()
     closed = calls.close_orphans(now)
-    recovered = recordings.close_orphans(now)  # after their calls
+    recovered = recording_sweep.close_orphans(now)  # after their calls
     orders.expire(now)
     commands.reject_left_over(now)
     registrations.expire(now)

@@ -2,27 +2,23 @@
 
 The only writer of a recording that has ended; its row is made with the call log
 (``RecordingStarted``). A row becomes final once, by compare-and-set, and whoever is told of it can
-download the file: it is stored before the row says so.
+download the file: it is stored before the row says so. Until then it is in progress or paused;
+afterwards it may be deleted. What nobody finished: ``recording_sweep``.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from sipdomains.contracts import CallbackPromised, NotificationRecord
-from sipdomains.models import Recording, RecordingStatus, SipNode
-from sipdomains.models.recordings import new_recording_sid
+from sipdomains.models import Recording, RecordingStatus
+from sipdomains.models.recordings import UNDER_WAY, new_recording_sid
 from sipdomains.services import calls, recording_files
 from twimlrunner.webhooks.callbacks import (
     EVENT_OF_RECORDING,
@@ -31,26 +27,15 @@ from twimlrunner.webhooks.callbacks import (
     recording_parameters,
 )
 
-log = logging.getLogger(__name__)
-
-NODE_LOST = "node-lost"
-CALL_ENDED = "call-ended"
-# A recording outlives its call by its trimming and storing, at most.
-SETTLING = timedelta(minutes=10)
-# How long the sound of a lost recording may be on a machine that is down.
-GRACE = timedelta(hours=24)
-# What could not be stored stays in the spool so long, for the operator to look at.
-_SPOOL_LEFTOVERS = timedelta(days=7)
-
+DELETE_BEFORE_COMPLETE = 20009  # errors.md section 1
 _INTERNAL_FAILURE = 12400  # errors.md section 4
 _MAX_REASON = 512
-_SWEEP_CHUNK = 200
 _SALVAGED = "The recording broke off: what was recorded until then was kept."
-_NEVER_FOUND = "Its sound was never found again."
-_RECOVERED = {
-    NODE_LOST: "The node was lost: what was recorded until then was kept.",
-    CALL_ENDED: "It could not be stored when it ended, so that was done later.",
-}
+_DELETED = "It was deleted."
+
+
+class NotFinished(Exception):
+    """The recording is under way: it cannot be deleted (REST code DELETE_BEFORE_COMPLETE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +71,13 @@ def url(account_sid: str, sid: str, public_url: str = "") -> str:
 
 def in_progress(sid: str) -> Recording | None:
     """The row of a recording that is not final yet."""
-    return Recording.objects.filter(sid=sid, status=RecordingStatus.IN_PROGRESS).first()
+    return Recording.objects.filter(sid=sid, status__in=UNDER_WAY).first()
+
+
+def mark(sid: str, *, paused: bool) -> bool:
+    """Say whether a recording under way is paused; False: it is final, or there is none."""
+    status = RecordingStatus.PAUSED if paused else RecordingStatus.IN_PROGRESS
+    return bool(Recording.objects.filter(sid=sid, status__in=UNDER_WAY).update(status=status))
 
 
 def finish(
@@ -109,7 +100,7 @@ def finish(
     try again.
     """
     recording = Recording.objects.filter(sid=sid).first()
-    if recording is None or recording.status != RecordingStatus.IN_PROGRESS:
+    if recording is None or recording.status not in UNDER_WAY:
         return _state(recording)
     recording.ended_at = now or timezone.now()
     recording.ended_by = ended_by
@@ -148,7 +139,7 @@ def _settle(recording: Recording) -> Settled:
     recording.reason = recording.reason[:_MAX_REASON]
     promised = _promise(recording)
     with transaction.atomic():
-        mine = Recording.objects.filter(sid=recording.sid, status=RecordingStatus.IN_PROGRESS)
+        mine = Recording.objects.filter(sid=recording.sid, status__in=UNDER_WAY)
         updated = mine.update(
             status=recording.status,
             ended_at=recording.ended_at,
@@ -222,97 +213,28 @@ def _notification(recording: Recording) -> list[NotificationRecord]:
     ]
 
 
-# --- what nobody finished -------------------------------------------------------------------------
+# --- deleting -------------------------------------------------------------------------------------
 
 
-def close_orphans(now: datetime | None = None) -> int:
-    """Settle recordings whose node is gone, or whose call ended a while ago; returns how many.
+def delete(recording: Recording) -> None:
+    """Delete the sound, in all its forms; the row stays and says so (``IncludeSoftDeleted``).
 
-    The sound is where it was being written, on one of the machines: there it is mended and stored
-    (``completed``, ended by ``node-lost``). Elsewhere the row waits for that machine, and after
-    GRACE it is ``failed``.
+    A second call changes nothing. Raises NotFinished, and what the storage raises: then the row
+    says ``deleted`` already, nobody gets the file any more, and the sweep will try again.
     """
-    now = now or timezone.now()
-    running = SipNode.objects.filter(boot_id=OuterRef("node"), stopped_at=None)
-    orphans = (
-        Recording.objects.filter(status=RecordingStatus.IN_PROGRESS)
-        .filter(~Exists(running) | Q(call__ended_at__lt=now - SETTLING))
-        .annotate(alive=Exists(running))
-        .select_related("call")
-        .order_by("node")
-    )
-    return sum([_close_orphan(recording, now) for recording in list(orphans)])
+    final = Recording.objects.filter(sid=recording.sid).exclude(status__in=UNDER_WAY)
+    if not final.update(status=RecordingStatus.DELETED, reason=_DELETED):
+        raise NotFinished(recording.sid)
+    recording.refresh_from_db()
+    discard(recording)
 
 
-def _close_orphan(recording: Recording, now: datetime) -> bool:
-    call = recording.call
-    last_seen = call.ended_at if call is not None and call.ended_at else recording.started_at
-    overdue = now - last_seen > GRACE
-    ended_by = CALL_ENDED if getattr(recording, "alive", False) else NODE_LOST
-    path = recording.spool_path
-    try:
-        seconds = _recover(recording)
-        if seconds is None and not overdue:
-            return False  # on another machine
-        reason = _RECOVERED[ended_by] if seconds else ""
-        settled = finish(
-            recording.sid, path, ended_by=ended_by, seconds=seconds or 0.0,
-            failed=seconds is None, heard=True, now=last_seen,
-            reason=_NEVER_FOUND if seconds is None else reason,
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
-        log.error("recording %s cannot be recovered: %s", recording.sid, error)
-        if isinstance(error, OSError) and not overdue:
-            return False  # the storage may come back; a damaged file does not heal
-        settled = finish(
-            recording.sid, path, ended_by=ended_by, seconds=0.0, failed=True, heard=False,
-            now=last_seen, reason=f"Its sound could not be recovered: {error}",
-        )  # fmt: skip
-    log.warning("recording %s closed (%s): %s", recording.sid, ended_by, settled.status)
-    return True
-
-
-def _recover(recording: Recording) -> float | None:
-    """Seconds of the sound that is there for the recording, which is then whole; None if there is
-    none on this machine. Raises OSError and ValueError (no WAV file)."""
-    if recording.spool_path and Path(recording.spool_path).exists():
-        repair = cast(Callable[[str], float], import_string(settings.WAV_REPAIR))
-        return repair(recording.spool_path)
-    return recording_files.stored_seconds(recording_files.wav_name(recording))
-
-
-# --- retention ------------------------------------------------------------------------------------
-
-
-def forget_old(now: datetime | None = None) -> int:
-    """Delete the files of recordings older than RECORDING_KEEP_DAYS (0 keeps them), and what is
-    left in this machine's spool of recordings that are over. Rows stay. Returns how many files
-    were deleted; for a call once an hour or so."""
-    now = now or timezone.now()
-    _clean_spool(now)
-    if not settings.RECORDING_KEEP_DAYS:
-        return 0
-    kept_since = now - timedelta(days=settings.RECORDING_KEEP_DAYS)
-    old = Recording.objects.filter(started_at__lt=kept_since).exclude(file="")
-    count = 0
-    for recording in old.order_by("started_at").iterator(_SWEEP_CHUNK):
-        recording_files.delete(str(recording.file.name))
-        words = f"The file was deleted after {settings.RECORDING_KEEP_DAYS} days."
-        Recording.objects.filter(sid=recording.sid).update(file="", size=0, reason=words)
-        count += 1
-    return count
-
-
-def _clean_spool(now: datetime) -> None:
-    spool = Path(settings.RECORDING_SPOOL)
-    left = (now - _SPOOL_LEFTOVERS).timestamp()
-    old = [path for path in spool.glob("RE*.wav") if path.stat().st_mtime < left]
-    names = [path.stem for path in old]
-    live = set(
-        Recording.objects.filter(sid__in=names, status=RecordingStatus.IN_PROGRESS).values_list(
-            "sid", flat=True
-        )
-    )
-    for path in old:
-        if path.stem not in live:
-            path.unlink(missing_ok=True)
+def discard(recording: Recording) -> None:
+    """The files of a recording that is deleted. Raises what the storage raises."""
+    name = str(recording.file.name or "")
+    if name:
+        recording_files.delete(name)
+    if recording.spool_path:  # of one that failed; on another machine it goes with the leftovers
+        Path(recording.spool_path).unlink(missing_ok=True)
+    Recording.objects.filter(sid=recording.sid).update(file="", size=0, spool_path="")
+    recording.refresh_from_db()

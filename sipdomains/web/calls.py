@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from sipdomains import selectors, sids
-from sipdomains.models import CallDirection, RecordingStatus
+from sipdomains.models import CallDirection
+from sipdomains.models.recordings import UNDER_WAY
 from sipdomains.selectors import CallStory, Cursor
 from sipdomains.web.formatting import party
 from sipdomains.web.forms import CallFilterForm
@@ -118,7 +119,7 @@ def _unsettled(story: CallStory, now: datetime) -> bool:
     ended_at = story.call.ended_at
     if ended_at is None or now - ended_at < SETTLING:
         return True
-    open_ends = any(row.status == RecordingStatus.IN_PROGRESS for row in story.recordings) or any(
+    open_ends = any(row.status in UNDER_WAY for row in story.recordings) or any(
         row.settled_at is None for row in story.transfers
     )
     return open_ends and now - ended_at < FOLLOWING_UP

@@ -37,6 +37,8 @@ ENDED_BY = {
     "silence": "silence",
     "max-length": "its length limit",
     "key": "a key",
+    "api": "a request of the application",
+    "moved": "the move to another media worker",
     "hangup": "hang-up",
     "redirected": "a new document",
     "stopped": "the end of the call",

@@ -14,12 +14,21 @@ from sipdomains.web.webhooks import Attempt
 
 RECORDING_WORDS = {
     "in-progress": "recording",
+    "paused": "paused",
     "completed": "completed",
     "absent": "nothing kept",
     "failed": "failed",
+    "deleted": "deleted",
 }
 
-SOURCE_WORDS = {"RecordVerb": "Record", "DialVerb": "Dial", "OutboundAPI": "API call"}
+_SOUND_TONES = {"absent": "no-answer", "deleted": "no-answer", "paused": "queued"}
+
+SOURCE_WORDS = {
+    "RecordVerb": "Record",
+    "DialVerb": "Dial",
+    "OutboundAPI": "API call",
+    "StartCallRecordingAPI": "API",
+}
 
 TRANSFER_WORDS = {
     "requested": "Asked for; no answer to the REFER yet.",
@@ -104,7 +113,7 @@ def sounds(rows: Iterable[Recording]) -> list[Sound]:
             row=row,
             url=file_url(row),
             words=RECORDING_WORDS.get(row.status, row.status),
-            tone={"absent": "no-answer"}.get(row.status, row.status),
+            tone=_SOUND_TONES.get(row.status, row.status),
             source=SOURCE_WORDS.get(row.source, row.source),
         )
         for row in rows

@@ -125,8 +125,14 @@ def _dial(data: dict[str, Any], names: Mapping[str, str]) -> str:
 
 
 def _recording(data: dict[str, Any]) -> str:
-    if data.get("what") == "started":
-        return "Recording"
+    match data.get("what"):
+        case "started":
+            return "Recording"
+        case "paused":
+            kept = "skipped" if data.get("behavior") == "skip" else "silent"
+            return f"Recording paused: what follows is {kept}"
+        case "resumed":
+            return "Recording goes on"
     status, seconds = data.get("status"), data.get("seconds")
     kept = f"{seconds} s kept" if status == "completed" else f"nothing kept ({status})"
     return f"Recording ended by {ended_by(str(data.get('cause')))}: {kept}"

@@ -44,6 +44,12 @@ class RecordingStore:
         made = recordings.new(account_sid, self._spool, self._public_url)
         return made.sid, made.path, made.url
 
+    async def mark(self, recording_sid: str, *, paused: bool) -> None:
+        try:
+            await self._pool.run(lambda: recordings.mark(recording_sid, paused=paused))
+        except Exception:  # whatever it is: the sound is right, and its end will be
+            log.exception("the row of recording %s does not say that it is paused", recording_sid)
+
     async def finish(
         self, recording_sid: str, *, ended_by: str, seconds: float, failed: bool, heard: bool
     ) -> FinishedRecording:

@@ -335,8 +335,8 @@ class CallManager:
             entry.session.interrupt(NodeDraining())
         if self._entries:
             settings = self._env.settings
-            # The program's clean-up, then the port's.
-            bound = settings.parting_seconds + 2 * settings.cleanup_seconds + 1.0
+            # The program's clean-up, then the port's, then that of recordings.
+            bound = settings.parting_seconds + 3 * settings.cleanup_seconds + 1.0
             idle = asyncio.create_task(self._idle())
             await asyncio.wait({idle}, timeout=bound)
             idle.cancel()

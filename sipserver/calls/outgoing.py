@@ -155,6 +155,7 @@ async def _finish(leg: OutboundSession, how: Termination) -> None:
         if leg.media is not None:
             async with asyncio.timeout(leg.env.settings.cleanup_seconds):
                 leg.media_stats = await leg.media.close() or leg.media_stats
+        await leg.recordings.settle(leg.env.settings.cleanup_seconds)
     except Exception:
         log.exception("call %s: clean-up failed", leg.call_sid)
     finally:

@@ -102,6 +102,9 @@ class Recordings(Protocol):
     def new(self, account_sid: str) -> tuple[str, str, str]:
         """(RecordingSid, path of the spool file to write, RecordingUrl)."""
 
+    async def mark(self, recording_sid: str, *, paused: bool) -> None:
+        """Let the row of one that is under way say so. Never raises: the row is behind then."""
+
     async def finish(
         self, recording_sid: str, *, ended_by: str, seconds: float, failed: bool, heard: bool
     ) -> FinishedRecording:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sipdomains.contracts import RecordingStarted
-from sipserver.calls.ports import LogUnavailable
+from sipserver.calls.ports import LogUnavailable, MediaSession
 from sipserver.calls.session import CallSession
 from sipserver.calls.waiting import first
 from sipserver.mediapool.recording import RecordEnd, RecordOperation, RecordSpec
@@ -23,21 +23,80 @@ _DAY = 86_400.0
 _STOP_SECONDS = 1.0
 
 
-@dataclass(slots=True)
 class Active:
     """A recording under way."""
 
-    session: CallSession
-    sid: str
-    url: str
-    operation: RecordOperation
+    def __init__(
+        self,
+        session: CallSession,
+        media: MediaSession,
+        *,
+        sid: str,
+        url: str,
+        source: str,
+        operation: RecordOperation,
+    ) -> None:
+        self.session = session
+        self.media = media  # that it is made in
+        self.sid = sid
+        self.url = url
+        self.source = source
+        self.operation = operation
+        self.paused = False
+        self._changing = asyncio.Lock()  # pauses follow one another, in the row too
+        self._finishing: asyncio.Future[Recorded] | None = None
+        session.recordings.under_way[sid] = self
+
+    async def pause(self, behavior: str) -> bool:
+        """``skip`` or ``silence``, see ``RecordOperation.pause``. False: it has ended."""
+        async with self._changing:
+            if self._finishing is not None or not await self.operation.pause(behavior):
+                return False
+            if not self.paused:
+                self.paused = True
+                await self._changed("paused", behavior=behavior)
+            return True
+
+    async def resume(self) -> bool:
+        """False: it has ended."""
+        async with self._changing:
+            if self._finishing is not None or not await self.operation.resume():
+                return False
+            if self.paused:
+                self.paused = False
+                await self._changed("resumed")
+            return True
+
+    async def _changed(self, what: str, **more: str) -> None:
+        self.session.event("recording", {"what": what, "recording_sid": self.sid, **more})
+        await self.session.env.recordings.mark(self.sid, paused=self.paused)
+
+    async def halt(self) -> bool:
+        """End it as REST asks: nothing is recorded any more, its row becomes final soon. False: it
+        has ended already."""
+        if self._finishing is not None:
+            return False
+        finishing = asyncio.ensure_future(self.finish("api"))
+        self.session.recordings.keep(finishing)
+        ended = asyncio.ensure_future(self.operation.wait())
+        try:
+            await first(ended, finishing)
+        finally:
+            ended.cancel()
+        return True
 
     async def finish(self, ended_by: str = "") -> Recorded:
         """Stop it if it still runs, and make its row final. ``ended_by`` replaces the worker's
-        word for an end that we brought about. Goes on when the waiting for it is cancelled."""
-        return await asyncio.shield(asyncio.ensure_future(self._finish(ended_by)))
+        word for an end that we brought about; the first to call it counts. Goes on when the waiting
+        for it is cancelled."""
+        if self._finishing is None:
+            self._finishing = asyncio.ensure_future(self._finish(ended_by))
+        return await asyncio.shield(self._finishing)
 
     async def _finish(self, ended_by: str) -> Recorded:
+        recordings = self.session.recordings
+        recordings.under_way.pop(self.sid, None)
+        recordings.ended.add(self.sid)
         self.operation.stop()
         try:
             async with asyncio.timeout(_STOP_SECONDS):
@@ -47,9 +106,10 @@ class Active:
         cause = ended_by if end.cause == "stopped" and ended_by else end.cause
         broken = end.cause in ("lost", "failed")
         heard = end.seconds >= SHORTEST and end.speech_seconds > 0
-        finished = await self.session.env.recordings.finish(
-            self.sid, ended_by=cause, seconds=end.seconds, failed=broken, heard=heard
-        )
+        async with self._changing:  # a pause whose row is being written comes first
+            finished = await self.session.env.recordings.finish(
+                self.sid, ended_by=cause, seconds=end.seconds, failed=broken, heard=heard
+            )
         recorded = Recorded(
             sid=self.sid,
             url=self.url,
@@ -73,7 +133,9 @@ async def begin(
     callback: CallbackTarget | None,
 ) -> Active:
     """``spec.path`` is filled in here. Raises VerbFailed when the row cannot be written."""
-    env = session.env
+    env, media = session.env, session.media
+    if media is None:
+        raise RuntimeError("recording before media")
     account = session.policy.account_sid
     sid, path, url = env.recordings.new(account)
     wanted = {}
@@ -107,10 +169,9 @@ async def begin(
     except LogUnavailable as error:
         raise VerbFailed(12400, f"The recording cannot be written down: {error}") from error
     session.event("recording", {"what": "started", "recording_sid": sid})
-    media = session.media
-    if media is None:
-        raise RuntimeError("recording before media")
-    return Active(session, sid, url, media.record(replace(spec, path=path)))
+    media = session.media or media  # None while it moves: then this ends with the old one
+    operation = media.record(replace(spec, path=path))
+    return Active(session, media, sid=sid, url=url, source=source, operation=operation)
 
 
 async def record(session: CallSession, plan: RecordPlan) -> Recorded:
@@ -129,7 +190,7 @@ async def record(session: CallSession, plan: RecordPlan) -> Recorded:
 
     def on_key(key: str) -> None:
         """The worker knows the keys that come by RTP and ends by itself, but not those by INFO."""
-        if key not in plan.finish_on:
+        if key not in plan.finish_on or active.paused:
             session.keep_key(key)
         elif not pressed:
             pressed.append(key)

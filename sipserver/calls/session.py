@@ -20,6 +20,7 @@ from sipdomains.contracts import (
 )
 from sipdomains.policy import DomainPolicy
 from sipserver.calls.environment import Environment
+from sipserver.calls.leg_recordings import LegRecordings
 from sipserver.calls.ports import MediaSession
 from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
@@ -99,6 +100,7 @@ class CallSession(ABC):
         self.leg_media: LegMedia | None = None
         self.referred_last = False  # the last verb that ran was a Refer of ours
         self.transfers = 0  # how many REFERs it has seen, both ways
+        self.recordings = LegRecordings()
         self._over_at: float | None = None
         self._sequence = 0
         self._promised = 0
@@ -285,6 +287,7 @@ class CallSession(ABC):
             sequence=self._promised,
             duration=duration,
             sip_response_code=ending.sip_status if ending is not None else None,
+            recording=self.recordings.of_call,
         )
         self.env.log.append(
             CallbackPromised(

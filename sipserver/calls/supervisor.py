@@ -160,6 +160,7 @@ async def _finish(session: InboundSession, ending: Termination, retry_after: int
         if session.media is not None:
             async with asyncio.timeout(session.env.settings.cleanup_seconds):
                 session.media_stats = await session.media.close() or session.media_stats
+        await session.recordings.settle(session.env.settings.cleanup_seconds)
     except Exception:
         log.exception("call %s: clean-up failed", session.call_sid)
     finally:

@@ -22,6 +22,9 @@ record         session, op, path, channels (1 or 2), track        - (accepted)
                (inbound, outbound, both), other (a session
                whose peer is the outbound track, or null), max_s,
                silence_s (0: off), finish_on (keys), beep
+pause          session, op of a recording, behavior (skip or      -
+               silence; of one that is paused: from now on)
+resume         session, op of a recording                         -
 ringback       session, op, country (see ``rtp.ringing``)         - (accepted)
 bridge         session, other, swallow (digits)                   -
 unbridge       session                                            -

@@ -91,6 +91,15 @@ class Track:
         self._origin = end
         return taken
 
+    def restart(self, origin: int) -> None:
+        """Go on from there (samples since the beginning) after a while in which nothing was heard.
+        Silence counts anew."""
+        self._queue.clear()
+        self._pcm.clear()
+        self._origin = origin
+        self._timestamp = None
+        self.heard.silent_ms = 0
+
     def settle(self) -> None:
         """Find the places of the packets that have come."""
         queue, self._queue = self._queue, []
@@ -157,7 +166,13 @@ class Limits:
 
 
 class Recorder:
-    """What taps hear into a file, from :meth:`begin` until something ends it."""
+    """What taps hear into a file, from :meth:`begin` until something ends it.
+
+    While it is paused it has no taps: what is said then is not even kept in memory. The timeline of
+    its tracks runs on, so that both channels stay in step; of a pause the file gets silence, or
+    nothing at all. Neither the length nor silence nor keys end it then: ``longest`` does not count
+    pauses.
+    """
 
     def __init__(
         self,
@@ -178,7 +193,11 @@ class Recorder:
         self._channels: list[list[Track]] = []  # whose sum goes there; none is silence
         self._start = 0.0
         self._longest = round(limits.longest * _RATE)
-        self._taken = 0  # samples
+        self._taken = 0  # samples of the timeline
+        self._skipped = 0  # of them, those that are not in the file
+        self._pause = ""  # how it is paused: skip or silence
+        self._paused_at = 0.0
+        self._paused_s = 0.0  # in all pauses that are over
         self._unwritten: list[bytes] = []
         self._write_at = int(_WRITE * _RATE)
         self._over = False
@@ -192,10 +211,44 @@ class Recorder:
             if taps is not None:
                 track = Track(taps.codec, self._clock)
                 groups[-1].append(track)
-                taps.add(track)
                 self._tracks.append((taps, track))
+                if not self._pause:
+                    taps.add(track)
         self._channels = groups if channels == 2 else [groups[0] + groups[1]]
+        self._paused_at = self._start
         self._alarm(self._start + _BATCH, self._run)
+
+    @property
+    def paused(self) -> bool:
+        return bool(self._pause)
+
+    def pause(self, behavior: str, now: float) -> None:
+        """From now on ``skip`` or put ``silence``; of one that is paused, the rest of the pause."""
+        if self._over:
+            return
+        self._take(now)
+        if not self._pause:
+            self._paused_at = now
+            for taps, track in self._tracks:
+                taps.remove(track)
+        for _, track in self._tracks:
+            track.restart(self._taken)
+        self._pause = behavior
+
+    def resume(self, now: float) -> None:
+        """Nothing happens if it is not paused."""
+        if self._over or not self._pause:
+            return
+        self._take(now)
+        self._pause = ""
+        if not self._tracks:
+            return  # it has not begun
+        lasted = now - self._paused_at
+        self._paused_s += lasted
+        self._longest += round(lasted * _RATE)
+        for taps, track in self._tracks:
+            track.restart(self._taken)
+            taps.add(track)
 
     def stop(self, cause: str, now: float, key: str = "") -> None:
         """End here, if it has not ended."""
@@ -215,13 +268,20 @@ class Recorder:
         if self._file.error:
             self.stop("failed", now)
             return
-        if now >= self._start + self.limits.longest:
+        if self._pause:
+            self._take(now)  # nothing can be late
+            if self._taken >= self._write_at:
+                self._write()
+            self._alarm(now + _BATCH, self._run)
+            return
+        left = self._start + self.limits.longest + self._paused_s - now
+        if left <= 0:
             self.stop("max-length", now)
             return
         self._take(now - _DELAY)
         if self._taken >= self._write_at:
             self._write()
-        pause = min(_BATCH, self._start + self.limits.longest - now)
+        pause = min(_BATCH, left)
         if self.limits.silence:
             _, track = self._tracks[0]
             left = self.limits.silence - track.heard.silent_ms / 1000
@@ -232,11 +292,16 @@ class Recorder:
         self._alarm(now + pause, self._run)
 
     def _take(self, until: float) -> None:
-        end = min(round((until - self._start) * _RATE), self._longest)
+        end = round((until - self._start) * _RATE)
+        if not self._pause:
+            end = min(end, self._longest)
         if end <= self._taken or not self._tracks:
             return
         size = 2 * (end - self._taken)
         self._taken = end
+        if self._pause == "skip":
+            self._skipped += size // 2
+            return
         parts = [
             reduce(_sum, [track.take(end) for track in tracks]) if tracks else bytes(size)
             for tracks in self._channels
@@ -263,7 +328,7 @@ class Recorder:
         else:
             heard = [track.heard for _, track in self._tracks]
             data = {
-                "seconds": self._taken / _RATE,
+                "seconds": (self._taken - self._skipped) / _RATE,
                 "key": key,
                 "speech_s": max((one.speech_ms for one in heard), default=0) / 1000,
                 "peak": max((one.peak for one in heard), default=0),

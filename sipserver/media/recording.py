@@ -15,6 +15,7 @@ from sipserver.media.sender import Sender
 from sipserver.media.taps import Taps
 
 TRACKS = ("inbound", "outbound", "both")
+PAUSES = ("skip", "silence")
 MAX_SECONDS = 86400
 _MAX_KEYS = 16
 
@@ -85,10 +86,26 @@ class Recordings:
         self._end(number, "stopped", now)
         return True
 
+    def pause(self, number: int, behavior: str, now: float) -> bool:
+        """False: no such recording (any more). Raises ValueError."""
+        if behavior not in PAUSES:
+            raise ValueError("behavior")
+        recorder = self._recorders.get(number)
+        if recorder is not None:
+            recorder.pause(behavior, now)
+        return recorder is not None
+
+    def resume(self, number: int, now: float) -> bool:
+        """False: no such recording (any more)."""
+        recorder = self._recorders.get(number)
+        if recorder is not None:
+            recorder.resume(now)
+        return recorder is not None
+
     def key(self, key: str, now: float) -> None:
         """The peer has pressed it."""
         for number, recorder in list(self._recorders.items()):
-            if key in recorder.limits.finish_on:
+            if key in recorder.limits.finish_on and not recorder.paused:
                 self._end(number, "key", now, key)
 
     def close(self, now: float) -> None:

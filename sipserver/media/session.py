@@ -122,6 +122,14 @@ class Session:
             self.sender.taps if other is None else other.receiver.taps,
         )
 
+    def pause(self, operation: int, behavior: Any, now: float) -> bool:
+        """A recording. False: no such operation (any more). Raises ValueError."""
+        return self._recordings.pause(operation, behavior, now)
+
+    def resume(self, operation: int, now: float) -> bool:
+        """A recording. False: no such operation (any more)."""
+        return self._recordings.resume(operation, now)
+
     def stop(self, operation: int, now: float) -> bool:
         """False: no such operation (any more)."""
         return self._recordings.stop(operation, now) or self.sender.stop(operation)

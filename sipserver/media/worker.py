@@ -241,6 +241,17 @@ class Worker:
         session.record(int(message["op"]), message, other)
         return {}
 
+    def _pause(self, message: dict[str, Any]) -> dict[str, Any]:
+        session = self._session(message)
+        if not session.pause(int(message["op"]), message["behavior"], monotonic()):
+            raise CommandError("no-operation")
+        return {}
+
+    def _resume(self, message: dict[str, Any]) -> dict[str, Any]:
+        if not self._session(message).resume(int(message["op"]), monotonic()):
+            raise CommandError("no-operation")
+        return {}
+
     def _ringback(self, message: dict[str, Any]) -> dict[str, Any]:
         country = message["country"]
         if country not in RINGING:
@@ -304,6 +315,8 @@ _COMMANDS: dict[str, Callable[[Worker, dict[str, Any]], dict[str, Any]]] = {
     "stop": Worker._stop,
     "send_digits": Worker._send_digits,
     "record": Worker._record,
+    "pause": Worker._pause,
+    "resume": Worker._resume,
     "ringback": Worker._ringback,
     "bridge": Worker._bridge,
     "unbridge": Worker._unbridge,

@@ -20,10 +20,10 @@ class RecordSpec:
     that one receives from its peer; ``both`` is both. One channel holds the sum; of two channels
     the first is inbound, the second outbound, and one that is not wanted stays silent.
 
-    ``max_seconds`` are of the wall clock, up to 86400. ``silence_seconds`` 0 is no limit; else it
-    counts on the inbound track (the outbound one if only that is recorded) and only while packets
-    arrive. ``finish_on`` holds the keys of this session's peer that end the recording.
-    ``beep`` plays a tone to the peer first; the recording begins when it is over.
+    ``max_seconds`` are of the wall clock without pauses, up to 86400. ``silence_seconds`` 0 is no
+    limit; else it counts on the inbound track (the outbound one if only that is recorded) and only
+    while packets arrive. ``finish_on`` holds the keys of this session's peer that end the
+    recording. ``beep`` plays a tone to the peer first; the recording begins when it is over.
     """
 
     path: str
@@ -63,6 +63,22 @@ class RecordOperation:
     def stop(self) -> None:
         if not self._ended.done():
             self._session.send("stop", op=self._number)
+
+    async def pause(self, behavior: str) -> bool:
+        """Nothing is recorded from now on; the file gets ``silence`` of that length, or with
+        ``skip`` nothing. Nothing but :meth:`stop` and the end of the session ends a recording that
+        is paused. Paused again, the rest of the pause gets the other behaviour. False: it has
+        ended already."""
+        return await self._change("pause", behavior=behavior)
+
+    async def resume(self) -> bool:
+        """False: it has ended already."""
+        return await self._change("resume")
+
+    async def _change(self, command: str, **arguments: str) -> bool:
+        if self._ended.done():
+            return False
+        return await self._session.accepts(command, op=self._number, **arguments)
 
     async def wait(self) -> RecordEnd:
         """Returns when the file is complete and written."""

@@ -221,6 +221,14 @@ class SessionProxy:
         future.add_done_callback(_observe)
         return future
 
+    async def accepts(self, command: str, **arguments: Any) -> bool:
+        """Whether it was carried out: False if it came too late."""
+        try:
+            await self.worker.call(command, session=self.number, **arguments)
+        except (WorkerLost, CommandFailed):
+            return False
+        return True
+
     def _begin(
         self, command: str, kind: Callable[[SessionProxy, int], _AnyOperation], **arguments: Any
     ) -> _AnyOperation:

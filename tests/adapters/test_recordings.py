@@ -13,7 +13,7 @@ import soundfile
 from django.db import OperationalError
 
 from sipdomains.models import Account, Call, OutboxMessage
-from sipdomains.services import recordings
+from sipdomains.services import recording_sweep, recordings
 from sipserver.adapters.dbpool import DatabasePool
 from sipserver.adapters.recordings import RecordingStore
 from sipserver.calls.ports import FinishedRecording
@@ -137,7 +137,7 @@ def test_failure_to_store_is_left_to_the_sweep(store, recording, monkeypatch, er
         assert finish(store, recording) == FinishedRecording(0, "failed")
     recording.refresh_from_db()
     assert recording.status == "in-progress"
-    assert recordings.close_orphans(NOON) == 1
+    assert recording_sweep.close_orphans(NOON) == 1
     recording.refresh_from_db()
     assert (recording.status, recording.duration) == ("completed", 6)
 
@@ -172,7 +172,7 @@ def test_kill_in_mid_recording_leaves_a_playable_file_and_a_truthful_row(store, 
     with path.open("ab") as file:
         file.write(b"\1")  # half a sample: the kill may come anywhere
     Call.objects.update(ended_at=NOON)
-    assert recordings.close_orphans(NOON) == 1
+    assert recording_sweep.close_orphans(NOON) == 1
     row.refresh_from_db()
     assert (row.status, row.ended_by) == ("completed", "node-lost")
     with row.file.open() as file:

@@ -48,6 +48,7 @@ class FakeRecording:
     def __init__(self, spec: RecordSpec) -> None:
         self.spec = spec
         self.ended: asyncio.Future[RecordEnd] = asyncio.get_running_loop().create_future()
+        self.changes: list[str] = []  # pauses by their behaviour, and resumptions
 
     def end(self, end: RecordEnd) -> None:
         if not self.ended.done():
@@ -55,6 +56,19 @@ class FakeRecording:
 
     def stop(self) -> None:
         self.end(RecordEnd("stopped", seconds=5.0, speech_seconds=3.0, peak=9000))
+
+    async def pause(self, behavior: str) -> bool:
+        return await self._change(behavior)
+
+    async def resume(self) -> bool:
+        return await self._change("resume")
+
+    async def _change(self, change: str) -> bool:
+        await asyncio.sleep(0)
+        if self.ended.done():
+            return False
+        self.changes.append(change)
+        return True
 
     async def wait(self) -> RecordEnd:
         return await asyncio.shield(self.ended)
@@ -66,11 +80,16 @@ class FakeRecordings:
     def __init__(self, ladder: list[str]) -> None:
         self.ladder = ladder
         self.finished: list[tuple[str, dict[str, Any]]] = []
+        self.marks: list[tuple[str, bool]] = []
         self._numbers = itertools.count(1)
 
     def new(self, account_sid: str) -> tuple[str, str, str]:
         sid = f"RE{next(self._numbers):032x}"
         return sid, f"/spool/{sid}.wav", f"http://here/{account_sid}/Recordings/{sid}"
+
+    async def mark(self, recording_sid: str, *, paused: bool) -> None:
+        await asyncio.sleep(0)
+        self.marks.append((recording_sid, paused))
 
     async def finish(self, recording_sid: str, **how: Any) -> FinishedRecording:
         await asyncio.sleep(0)
@@ -133,6 +152,8 @@ class FakeMediaSession:
         if not self.closed:
             self.media.open_ports -= 1
         self.closed = True
+        for recording in self.recordings:
+            recording.stop()
         self.media.ladder.append("port freed")
         return {"packets_sent": 1}
 

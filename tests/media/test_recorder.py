@@ -262,6 +262,149 @@ def test_legs_that_start_and_stop_at_other_times_stay_aligned():
     assert right == pytest.approx((500, 1500), abs=21)
 
 
+# --- pauses ---------------------------------------------------------------------------------
+
+
+def test_a_pause_that_skips_leaves_nothing_in_the_file():
+    rig = Rig(both=True, channels=2)
+    rig.run(1000, inbound=1000, outbound=2000)
+    rig.recorder.pause("skip", rig.clock.now)
+    assert (rig.inbound.listeners, rig.outbound.listeners) == ((), ())
+    rig.run(5000, inbound=SPEECH, outbound=SPEECH)
+    rig.recorder.resume(rig.clock.now)
+    rig.run(500, inbound=3000, outbound=4000)
+    rig.recorder.stop("stopped", rig.clock.now)
+    samples = array("h", rig.pcm)
+    assert (set(samples[:16000:2]), set(samples[1:16000:2])) == ({level(1000)}, {level(2000)})
+    assert (set(samples[16000::2]), set(samples[16001::2])) == ({level(3000)}, {level(4000)})
+    assert len(samples) == 24000
+    assert rig.ended[0][1]["seconds"] == 1.5
+    assert rig.ended[0][1]["peak"] == level(4000)
+
+
+def test_a_pause_with_silence_is_as_long_as_it_was():
+    rig = Rig(both=True, channels=2)
+    rig.run(1000, inbound=1000, outbound=2000)
+    rig.recorder.pause("silence", rig.clock.now)
+    rig.run(3000, inbound=SPEECH, outbound=SPEECH)
+    assert len(rig.pcm) >= 3 * 32000  # written as it passes: whatever happens, it is in the file
+    rig.recorder.resume(rig.clock.now)
+    rig.run(500, inbound=3000, outbound=4000)
+    rig.recorder.stop("stopped", rig.clock.now)
+    samples = array("h", rig.pcm)
+    assert (set(samples[:16000:2]), set(samples[1:16000:2])) == ({level(1000)}, {level(2000)})
+    assert set(samples[16000:64000]) == {0}
+    assert (set(samples[64000::2]), set(samples[64001::2])) == ({level(3000)}, {level(4000)})
+    assert len(samples) == 72000
+
+
+@pytest.mark.parametrize(
+    ("behavior", "seconds", "size"), [("skip", 1.0, 16000), ("silence", 5.0, 80000)]
+)
+def test_it_may_end_while_it_is_paused(behavior, seconds, size):
+    rig = Rig()
+    rig.run(1000, inbound=SPEECH)
+    rig.recorder.pause(behavior, rig.clock.now)
+    rig.run(4000, inbound=SPEECH)
+    rig.recorder.stop("stopped", rig.clock.now)
+    assert (rig.ended[0][1]["seconds"], len(rig.pcm)) == (seconds, size)
+    assert rig.ended[0][1]["speech_s"] == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_rest_of_a_pause_may_be_another_one():
+    rig = Rig()
+    rig.run(1000, inbound=SPEECH)
+    rig.recorder.pause("skip", rig.clock.now)
+    rig.run(1000, inbound=SPEECH)
+    rig.recorder.pause("silence", rig.clock.now)
+    rig.run(500, inbound=SPEECH)
+    rig.recorder.resume(rig.clock.now)
+    rig.recorder.resume(rig.clock.now)
+    rig.run(200, inbound=SPEECH)
+    rig.recorder.stop("stopped", rig.clock.now)
+    samples = array("h", rig.pcm)
+    assert set(samples[8000:12000]) == {0}
+    assert len(samples) == 8000 + 4000 + 1600
+
+
+@pytest.mark.parametrize(("behavior", "size"), [("skip", 32000), ("silence", 192000)])
+def test_the_longest_does_not_count_pauses(behavior, size):
+    rig = Rig(longest=2.0)
+    rig.run(1000, inbound=SPEECH)
+    rig.recorder.pause(behavior, rig.clock.now)
+    rig.run(10000)
+    assert rig.ended == []
+    rig.recorder.resume(rig.clock.now)
+    rig.run(1400, inbound=SPEECH)
+    ((cause, _),) = rig.ended
+    assert (cause, len(rig.pcm)) == ("max-length", size)
+
+
+def test_silence_does_not_end_it_in_a_pause_and_counts_anew_after_it():
+    rig = Rig(silence=1.0)
+    rig.run(500, inbound=SPEECH)
+    rig.run(800, inbound=QUIET)
+    rig.recorder.pause("silence", rig.clock.now)
+    rig.run(5000, inbound=QUIET)
+    rig.recorder.resume(rig.clock.now)
+    rig.run(800, inbound=QUIET)
+    assert rig.ended == []
+    rig.run(400, inbound=QUIET)
+    assert [cause for cause, _ in rig.ended] == ["silence"]
+
+
+def test_one_that_is_paused_before_its_beep_has_ended_waits():
+    rig = Rig()
+    late = Recorder(
+        File(), Limits(60.0, 0.0, ""), clock=rig.clock, alarm=lambda at, action: None,
+        ended=lambda cause, data: rig.ended.append((cause, data)),
+    )  # fmt: skip
+    late.pause("skip", rig.clock.now)
+    rig.run(300)
+    late.begin(rig.outbound, None, channels=1)
+    assert rig.outbound.listeners == ()
+    rig.run(1000, outbound=SPEECH)
+    late.resume(rig.clock.now)
+    rig.run(500, outbound=SPEECH)
+    late.stop("stopped", rig.clock.now)
+    assert rig.ended[0][1]["seconds"] == 0.5
+
+
+def test_codec_that_changes_in_a_pause_is_known_after_it():
+    rig = Rig()
+    rig.run(200, inbound=SPEECH)
+    rig.recorder.pause("skip", rig.clock.now)
+    rig.inbound.recode("PCMA")
+    rig.recorder.resume(rig.clock.now)
+    rig.clock.now += 0.02
+    rig.inbound.hear(7, g711.encode(array("h", [SPEECH] * FRAME).tobytes(), "PCMA"))
+    rig.recorder.stop("stopped", rig.clock.now)
+    assert {abs(sample - SPEECH) < 400 for sample in array("h", rig.pcm)} == {True}
+
+
+def test_recorders_of_one_leg_do_not_disturb_each_other():
+    rig = Rig()
+    due, ended, file = rig._due, [], File()
+    other = Recorder(
+        file, Limits(60.0, 0.0, ""), clock=rig.clock, alarm=lambda at, act: due.append((at, act)),
+        ended=lambda cause, data: ended.append(data["seconds"]),
+    )  # fmt: skip
+    rig.run(1000, inbound=SPEECH)
+    other.begin(rig.inbound, None, channels=1)
+    rig.run(500, inbound=SPEECH)
+    rig.recorder.pause("skip", rig.clock.now)
+    rig.run(1000, inbound=SPEECH)
+    other.pause("silence", rig.clock.now)
+    rig.recorder.resume(rig.clock.now)
+    rig.run(500, inbound=SPEECH)
+    rig.recorder.stop("stopped", rig.clock.now)
+    rig.run(500, inbound=SPEECH)
+    other.stop("stopped", rig.clock.now)
+    assert (rig.ended[0][1]["seconds"], ended) == (2.0, [2.5])
+    assert loud_spans(rig.pcm) == [(0, 2000)]
+    assert loud_spans(b"".join(file.writes)) == [(0, 1500)]
+
+
 def test_a_disk_that_fails_ends_it():
     rig = Rig()
     rig.run(1500, inbound=SPEECH)

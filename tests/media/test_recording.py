@@ -222,6 +222,107 @@ async def test_a_killed_worker_leaves_a_file_that_can_be_played(pool, peer, voic
     assert pitches(samples[:8000]) == [pytest.approx(440, abs=2)]
 
 
+@pytest.mark.parametrize("behavior", ["skip", "silence"])
+async def test_paused_and_resumed(leg, peer, second, voices, path, behavior):
+    """Both channels of a bridge stay in step; what was said in the pause is not in the file."""
+    (session, _), (other, other_peer) = leg, second
+    await session.bridge(other)
+    first = voices(peer, session.port, 440), voices(other_peer, other.port, 1200)
+    operation = session.record(RecordSpec(path, channels=2, track="both"))
+    begun = monotonic()
+    await asyncio.sleep(1.0)
+    assert await operation.pause(behavior)
+    paused_at = monotonic()
+    for voice in first:
+        voice.stop()
+    secret = (
+        voices(peer, session.port, 2000, ssrc=78),
+        voices(other_peer, other.port, 2600, ssrc=79),
+    )
+    await asyncio.sleep(1.5)
+    for voice in secret:
+        voice.stop()
+    then = voices(peer, session.port, 700, ssrc=80), voices(other_peer, other.port, 1600, ssrc=81)
+    assert await operation.resume()
+    resumed_at = monotonic()
+    await asyncio.sleep(1.0)
+    operation.stop()
+    stopped_at = monotonic()
+    for voice in then:
+        voice.stop()
+    end = await ended(operation)
+    before, pause, after = paused_at - begun, resumed_at - paused_at, stopped_at - resumed_at
+    kept = pause if behavior == "silence" else 0
+    assert end.cause == "stopped"
+    assert end.seconds == pytest.approx(before + kept + after, abs=0.06)
+    left, right = channels(path)
+    assert len(left) == len(right) == round(end.seconds * 8000)
+    at, on = round(before * 8000), round((before + kept) * 8000)
+    for samples, early, late in ((left, 440, 700), (right, 1200, 1600)):
+        assert pitches(samples[800 : at - 800]) == [pytest.approx(early, abs=4)]
+        assert pitches(samples[on + 1600 : on + 6400]) == [pytest.approx(late, abs=4)]
+        quiet = np.abs(samples[at + 400 : on - 400])
+        assert quiet.size == 0 or quiet.max() == 0
+    assert end.speech_seconds == pytest.approx(before + after, abs=0.2)
+
+
+async def test_one_recording_is_paused_while_another_goes_on(leg, peer, voices, path):
+    session, _ = leg
+    voices(peer, session.port, 440)
+    whole = session.record(RecordSpec(path, track="both"))
+    parts = session.record(RecordSpec(path + ".parts"))
+    await asyncio.sleep(0.5)
+    await parts.pause("skip")
+    await asyncio.sleep(0.7)
+    await parts.resume()
+    await asyncio.sleep(0.3)
+    whole.stop()
+    parts.stop()
+    lengths = [(await ended(one)).seconds for one in (whole, parts)]
+    assert lengths[0] - lengths[1] == pytest.approx(0.7, abs=0.05)
+    for name in (path, path + ".parts"):
+        (samples,) = channels(name)
+        assert pitches(samples[800:]) == [pytest.approx(440, abs=4)]
+
+
+async def test_keys_and_lengths_do_not_end_what_is_paused(leg, peer, voices, path):
+    session, events = leg
+    voice = voices(peer, session.port)
+    operation = session.record(
+        RecordSpec(path, finish_on="#", max_seconds=0.8, silence_seconds=0.5)
+    )
+    await events.wait("first_packet")
+    assert await operation.pause("silence")
+    voice.silent = True
+    for number, step in enumerate(paced("#", 20)):
+        if step is not None:
+            peer.send(session.port, 5000 + number, payload=step.payload, payload_type=101,
+                      timestamp=160)  # fmt: skip
+    await events.wait("digit")
+    await asyncio.sleep(1.0)
+    assert await operation.resume()
+    assert (await ended(operation)).cause == "silence"
+    assert not await operation.pause("skip")
+    assert not await operation.resume()
+
+
+async def test_a_worker_killed_in_a_pause_leaves_what_was_before(pool, peer, voices, path):
+    session = await pool.open("ip4", Events())
+    await session.connect(Parameters(peer.address))
+    voices(peer, session.port, 440)
+    operation = session.record(RecordSpec(path))
+    await asyncio.sleep(0.6)
+    assert await operation.pause("skip")
+    await asyncio.sleep(1.5)
+    session.worker.kill()
+    assert (await ended(operation)).cause == "lost"
+    assert not await operation.resume()
+    seconds = repair_wav(path)
+    (samples,) = channels(path)
+    assert seconds == len(samples) / 8000 == pytest.approx(0.6, abs=0.1)
+    assert pitches(samples) == [pytest.approx(440, abs=4)]
+
+
 async def test_what_is_refused_fails(leg, pool, path):
     session, _ = leg
     for wrong in (

@@ -18,7 +18,7 @@ from sipdomains.models import (
     Recording,
     SipNode,
 )
-from sipdomains.services import calls, recording_files, recordings
+from sipdomains.services import calls, recording_files, recording_sweep, recordings
 from tests.sipdomains.sounds import NOON, start_recording, write_tone
 
 pytestmark = pytest.mark.django_db
@@ -176,7 +176,7 @@ def test_full_storage_loses_nothing_and_the_sweep_tries_again(recording, monkeyp
 
     settings.WAV_REPAIR = f"{__name__}.repaired"
     SipNode.objects.create(boot_id="boot", contact="x", started_at=NOON, heartbeat_at=NOON)
-    later = END + recordings.SETTLING + timedelta(seconds=1)
+    later = END + recording_sweep.SETTLING + timedelta(seconds=1)
     with monkeypatch.context() as patched:
         patched.setattr(default_storage, "save", full, raising=False)
         with pytest.raises(OSError, match="No space"):
@@ -185,9 +185,11 @@ def test_full_storage_loses_nothing_and_the_sweep_tries_again(recording, monkeyp
         assert (recording.status, promises(recording)) == ("in-progress", [])
         assert Path(recording.spool_path).exists()
         Call.objects.update(ended_at=END)
-        assert recordings.close_orphans(later) == 0
-    assert recordings.close_orphans(END + timedelta(minutes=1)) == 0  # it may still be finishing
-    assert recordings.close_orphans(later) == 1
+        assert recording_sweep.close_orphans(later) == 0
+    assert (
+        recording_sweep.close_orphans(END + timedelta(minutes=1)) == 0
+    )  # it may still be finishing
+    assert recording_sweep.close_orphans(later) == 1
     recording.refresh_from_db()
     assert (recording.status, recording.ended_by) == ("completed", "call-ended")
     assert recording.ended_at == END
@@ -205,10 +207,103 @@ def test_file_that_was_stored_before_the_database_failed_is_found(recording, mon
     assert not Path(recording.spool_path).exists()
     recording.refresh_from_db()
     assert recording.status == "in-progress"
-    assert recordings.close_orphans(END) == 1
+    assert recording_sweep.close_orphans(END) == 1
     recording.refresh_from_db()
     assert (recording.status, recording.duration) == ("completed", 4)
     assert soundfile.info(settings.MEDIA_ROOT / recording.file.name).duration == 4.0
+
+
+# --- pauses ---
+
+
+def test_paused_and_resumed_until_it_is_final(recording):
+    assert recordings.mark(recording.sid, paused=True)
+    recording.refresh_from_db()
+    assert recording.status == "paused"
+    assert recordings.in_progress(recording.sid) == recording
+    assert recordings.mark(recording.sid, paused=False)
+    recording.refresh_from_db()
+    assert recording.status == "in-progress"
+    recordings.mark(recording.sid, paused=True)
+    assert finish(recording) == recordings.Settled("completed", 4)
+    for paused in (True, False):
+        assert not recordings.mark(recording.sid, paused=paused)
+    recording.refresh_from_db()
+    assert recording.status == "completed"
+    assert [dict(m.parameters)["RecordingStatus"] for m in promises(recording)] == ["completed"]
+
+
+@pytest.mark.usefixtures("_repair")
+def test_paused_recording_of_a_lost_node_is_recovered(recording):
+    recordings.mark(recording.sid, paused=True)
+    Call.objects.update(ended_at=END)
+    assert recording_sweep.close_orphans(END) == 1
+    recording.refresh_from_db()
+    assert (recording.status, recording.ended_by) == ("completed", "node-lost")
+
+
+def test_paused_recording_stays_in_the_spool(recording):
+    recordings.mark(recording.sid, paused=True)
+    path = Path(recording.spool_path)
+    os.utime(path, (NOON.timestamp(), NOON.timestamp()))
+    recording_sweep.forget_old(NOON + timedelta(days=30))
+    assert path.exists()
+
+
+# --- deleting ---
+
+
+def test_deleted_with_all_its_forms(recording, settings):
+    finish(recording)
+    recording.refresh_from_db()
+    folder = (settings.MEDIA_ROOT / recording.file.name).parent
+    recording_files.variant(recording, "mp3", 1)
+    assert len(list(folder.iterdir())) == 2
+    recordings.delete(recording)
+    assert list(folder.iterdir()) == []
+    row = Recording.objects.get(sid=recording.sid)
+    assert (row.status, bool(row.file), row.size, row.duration) == ("deleted", False, 0, 4)
+    assert row.reason == "It was deleted."
+    recordings.delete(row)  # nothing happens
+    assert finish(recording) == recordings.Settled("deleted", 4)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_recording_under_way_is_not_deleted(recording, paused):
+    recordings.mark(recording.sid, paused=paused)
+    with pytest.raises(recordings.NotFinished):
+        recordings.delete(recording)
+    assert Path(recording.spool_path).exists()
+    assert finish(recording).status == "completed"
+
+
+def test_what_is_left_of_a_failed_one_is_deleted(recording):
+    finish(recording, failed=True, seconds=0.0)
+    recording.refresh_from_db()
+    path = Path(recording.spool_path)
+    assert path.exists()
+    recordings.delete(recording)
+    assert not path.exists()
+
+
+def test_storage_that_does_not_delete_is_asked_again(recording, monkeypatch):
+    def refuse(name):
+        raise OSError("read-only")
+
+    finish(recording)
+    recording.refresh_from_db()
+    name = recording.file.name
+    with monkeypatch.context() as patched:
+        patched.setattr(recording_files, "delete", refuse)
+        with pytest.raises(OSError, match="read-only"):
+            recordings.delete(recording)
+        recording_sweep.forget_old()
+    recording.refresh_from_db()
+    assert (recording.status, recording.file.name) == ("deleted", name)
+    recording_sweep.forget_old()
+    assert not default_storage.exists(name)
+    recording.refresh_from_db()
+    assert not recording.file
 
 
 # --- orphans ---
@@ -231,28 +326,28 @@ def _repair(settings):
 @pytest.mark.usefixtures("_repair")
 def test_recording_of_a_lost_node_is_recovered(recording, settings):
     Call.objects.update(ended_at=END)
-    assert recordings.close_orphans(END) == 1
+    assert recording_sweep.close_orphans(END) == 1
     recording.refresh_from_db()
     assert (recording.status, recording.ended_by, recording.duration) == (
         "completed", "node-lost", 4,
     )  # fmt: skip
     assert "node was lost" in recording.reason
     assert [dict(m.parameters)["RecordingStatus"] for m in promises(recording)] == ["completed"]
-    assert recordings.close_orphans(END) == 0
+    assert recording_sweep.close_orphans(END) == 0
 
 
 @pytest.mark.usefixtures("_repair")
 def test_recording_of_a_running_node_is_left_alone(recording):
     SipNode.objects.create(boot_id="boot", contact="x", started_at=NOON, heartbeat_at=NOON)
-    assert recordings.close_orphans(NOON + timedelta(days=2)) == 0
+    assert recording_sweep.close_orphans(NOON + timedelta(days=2)) == 0
 
 
 @pytest.mark.usefixtures("_repair")
 def test_sound_on_another_machine_is_waited_for_then_given_up(recording):
     Path(recording.spool_path).unlink()
     Call.objects.update(ended_at=END)
-    assert recordings.close_orphans(END + timedelta(hours=23)) == 0
-    assert recordings.close_orphans(END + timedelta(hours=25)) == 1
+    assert recording_sweep.close_orphans(END + timedelta(hours=23)) == 0
+    assert recording_sweep.close_orphans(END + timedelta(hours=25)) == 1
     recording.refresh_from_db()
     assert (recording.status, recording.error_code) == ("failed", 12400)
     assert "never found" in recording.reason
@@ -263,7 +358,7 @@ def test_sound_on_another_machine_is_waited_for_then_given_up(recording):
 def test_damaged_sound_is_given_up_and_kept_for_the_operator(recording):
     Path(recording.spool_path).write_bytes(b"not a sound")
     Call.objects.update(ended_at=END)
-    assert recordings.close_orphans(END) == 1
+    assert recording_sweep.close_orphans(END) == 1
     recording.refresh_from_db()
     assert recording.status == "failed"
     assert "could not be recovered" in recording.reason
@@ -277,7 +372,7 @@ def test_one_hopeless_recording_does_not_keep_the_others(recording, alice, call,
     other = start_recording(alice, call, spool=spool, number=2)
     write_tone(Path(other.spool_path), 1.0)
     Call.objects.update(ended_at=END)
-    assert recordings.close_orphans(END) == 1
+    assert recording_sweep.close_orphans(END) == 1
     other.refresh_from_db()
     assert other.status == "completed"
 
@@ -337,10 +432,10 @@ def test_old_files_are_deleted_and_rows_say_so(recording, alice, call, spool, se
     write_tone(Path(young.spool_path), 1.0)
     finish(young)
     now = NOON + timedelta(days=31)
-    assert recordings.forget_old(now) == 0
+    assert recording_sweep.forget_old(now) == 0
     settings.RECORDING_KEEP_DAYS = 30
-    assert recordings.forget_old(now) == 1
-    assert recordings.forget_old(now) == 0
+    assert recording_sweep.forget_old(now) == 1
+    assert recording_sweep.forget_old(now) == 0
     recording.refresh_from_db()
     young.refresh_from_db()
     assert (recording.status, bool(recording.file)) == ("completed", False)
@@ -355,9 +450,9 @@ def test_spool_is_cleaned_of_what_is_over(recording, alice, call, spool):
     for path in (left, foreign, Path(recording.spool_path)):
         path.write_bytes(b"x")
         os.utime(path, (NOON.timestamp(), NOON.timestamp()))
-    recordings.forget_old(NOON + timedelta(days=6))
+    recording_sweep.forget_old(NOON + timedelta(days=6))
     assert left.exists()
-    recordings.forget_old(NOON + timedelta(days=8))
+    recording_sweep.forget_old(NOON + timedelta(days=8))
     assert not left.exists()
     assert foreign.exists()
     assert Path(recording.spool_path).exists()  # in progress

@@ -7,9 +7,11 @@ import time_machine
 
 from sipdomains import sids
 from sipdomains.models import Account, OutboxMessage, OutboxState, Transfer, TransferState
+from sipdomains.models.recordings import RecordingSource, RecordingStatus
 from sipdomains.selectors import Cursor, recordings_page
 from sipdomains.web import related
 from sipdomains.web.related import TRANSFER_WORDS
+from sipdomains.web.timeline import describe
 from tests.sipdomains.sounds import start_recording
 from tests.sipdomains.web.conftest import NOON
 
@@ -305,3 +307,24 @@ def test_hostile_words_are_escaped(desk, make_call, add_recording, add_transfer,
                  parameters=[["CallStatus", HOSTILE]])  # fmt: skip
     for body in (page_of(desk, call), desk.get("/recordings/").content.decode()):
         assert "<script>alert" not in body
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"what": "paused", "behavior": "skip"}, "Recording paused: what follows is skipped"),
+        ({"what": "paused", "behavior": "silence"}, "Recording paused: what follows is silent"),
+        ({"what": "resumed"}, "Recording goes on"),
+        (
+            {"what": "ended", "cause": "api", "status": "completed", "seconds": 4},
+            "Recording ended by a request of the application: 4 s kept",
+        ),
+    ],
+)
+def test_what_rest_does_to_a_recording_is_told_in_words(data, words):
+    assert describe("recording", data) == words
+
+
+def test_every_status_and_source_of_a_recording_has_words():
+    assert set(related.RECORDING_WORDS) == set(RecordingStatus.values)
+    assert set(related.SOURCE_WORDS) == set(RecordingSource.values)

@@ -5,7 +5,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from sipdomains import health
-from sipdomains.web import download
+from sipdomains.api import recording_media
 
 urlpatterns = [
     path("", include("sipdomains.web.urls")),
@@ -13,7 +13,7 @@ urlpatterns = [
     re_path(
         r"^2010-04-01/Accounts/(?P<account_sid>[^/]+)"
         r"/Recordings/(?P<name>RE[0-9a-f]{32}(?:\.wav|\.mp3)?)$",
-        download.recording_file,
+        recording_media.recording_file,
         name="recording-file",
     ),
     path("2010-04-01/", include("sipdomains.api.urls")),

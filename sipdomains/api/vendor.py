@@ -22,6 +22,9 @@ TOO_MANY_REQUESTS = 20429
 INTERNAL_ERROR = 20500
 UNAVAILABLE = 20503  # ours: the database or the node that is needed does not answer
 
+# errors.md section 5
+TOO_FEW_CHANNELS = 16113
+
 # HTTP status of codes that are not a plain 400.
 STATUS = {
     AUTHENTICATION_FAILED: 401,

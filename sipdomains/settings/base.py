@@ -244,7 +244,7 @@ MEDIA_WORKERS = _env.integer("MEDIA_WORKERS", max(1, (os.cpu_count() or 2) - 1),
 
 # --- recordings ---------------------------------------------------------------------------------
 
-# Never served as they are: whoever asks is looked at first (sipdomains.web.download).
+# Never served as they are: whoever asks is looked at first (sipdomains.api.recording_media).
 MEDIA_ROOT = SIPDOMAINS_HOME / "storage"
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700

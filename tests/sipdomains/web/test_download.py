@@ -9,13 +9,19 @@ from pathlib import Path
 import numpy
 import pytest
 import soundfile
+from django.core.cache import cache
 from django.core.files.storage import default_storage
 from django.test import AsyncClient
 
+from sipdomains.api.ranges import Unsatisfiable, byte_range
 from sipdomains.models import Account
-from sipdomains.services import recording_files
-from sipdomains.web.ranges import Unsatisfiable, byte_range
+from sipdomains.services import apikeys, recording_files, recordings
 from tests.sipdomains.sounds import NOON, start_recording, write_tone
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_guessed_yet():
+    cache.clear()
 
 
 @pytest.fixture
@@ -99,7 +105,6 @@ def test_operator_may_when_logged_in(client, operator, acme, stored):
         {"Authorization": "Basic " + "A" * 9000},
         "wrong token",
         "empty token",
-        "another account",
         "unknown account",
     ],
 )
@@ -108,32 +113,56 @@ def test_strangers_may_not(client, acme, other, stored, headers):
     headers = {
         "wrong token": basic(acme.sid, "d" * 32),
         "empty token": basic(other.sid, ""),
-        "another account": basic(other.sid, "c" * 32),
         "unknown account": basic("AC" + "f" * 32, ""),
     }.get(headers if isinstance(headers, str) else "", headers)
     for suffix in ("", ".wav", ".mp3"):
         response = get(client, address(row, suffix), headers=headers)
         assert response.status_code == 401
         assert response["WWW-Authenticate"].startswith("Basic realm=")
-        assert response["Content-Type"].startswith("text/plain")
-        assert b"RIFF" not in response.content
+        assert response.json()["code"] == 20003
 
 
 def test_recordings_of_others_do_not_exist_for_an_account(client, acme, other, stored):
     row = stored(acme)
-    response = get(client, address(row, account=other), headers=basic(other.sid, "c" * 32))
+    for account in (acme, other):
+        response = get(client, address(row, account=account), headers=basic(other.sid, "c" * 32))
+        assert (response.status_code, response.json()["code"]) == (404, 20404)
+
+
+def test_api_keys_and_the_parent_account_may(client, acme, other, stored):
+    row = stored(acme)
+    key, secret = apikeys.create(acme, "reader")
+    parent = Account.objects.create(friendly_name="Parent", auth_token="e" * 32)
+    Account.objects.filter(sid=acme.sid).update(parent=parent)
+    for credentials in ((key.sid, secret), (parent.sid, "e" * 32)):
+        assert get(client, address(row), headers=basic(*credentials)).status_code == 200
+    other_key, other_secret = apikeys.create(other, "reader")
+    response = get(client, address(row), headers=basic(other_key.sid, other_secret))
     assert response.status_code == 404
+
+
+def test_credentials_cannot_be_guessed(client, acme, stored, settings):
+    settings.API_FAILED_LOGINS_PER_MINUTE = 3
+    row = stored(acme)
+    for _ in range(3):
+        assert get(client, address(row), headers=basic(acme.sid, "x")).status_code == 401
+    response = get(client, address(row), headers=basic(acme.sid, "a" * 32))
+    assert (response.status_code, response.json()["code"]) == (429, 20429)
+    assert int(response["Retry-After"]) >= 1
 
 
 def test_suspended_account_may_not(client, acme, stored):
     row = stored(acme)
     Account.objects.update(status="suspended")
     response = get(client, address(row), headers=basic(acme.sid, "a" * 32))
-    assert response.status_code == 403
+    assert (response.status_code, response.json()["code"]) == (403, 20006)
 
 
 def test_only_reading_is_possible(desk, acme, stored):
-    assert desk.post(address(stored(acme))).status_code == 405
+    row = stored(acme)
+    for method in (desk.post, desk.delete):
+        response = method(address(row))
+        assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
 
 
 # --- what there is ---
@@ -150,6 +179,8 @@ def test_there_is_nothing_at_other_addresses(client, acme, stored):
     ("fields", "words"),
     [
         ({"status": "in-progress"}, b"not finished"),
+        ({"status": "paused"}, b"not finished"),
+        ({"status": "deleted", "reason": "It was deleted."}, b"It was deleted"),
         ({"status": "absent", "reason": "Nothing was heard."}, b"Nothing was heard"),
         ({"status": "completed", "reason": "Deleted."}, b"Deleted"),
     ],
@@ -174,7 +205,7 @@ def test_too_many_conversions_are_told_to_wait(desk, acme, stored, monkeypatch):
     slots = recording_files._conversions
     with slots, slots:
         response = get(desk, address(row, ".mp3"))
-        assert (response.status_code, response["Retry-After"]) == (503, "5")
+        assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert get(desk, address(row, ".mp3")).status_code == 200
 
 
@@ -212,9 +243,37 @@ def test_channels_are_as_asked(desk, acme, stored, kind):
     assert min(spectrum[round(440 * rise)], spectrum[round(1000 * rise)]) > spectrum.max() / 2
 
 
-def test_one_channel_does_not_become_two(desk, acme, stored):
-    response = get(desk, address(stored(acme)) + "?RequestedChannels=2")
-    assert soundfile.info(BytesIO(response.sound)).channels == 1
+@pytest.mark.parametrize(("wanted", "code"), [("2", 16113), ("3", 20422), ("dual", 20422)])
+def test_one_channel_does_not_become_two(client, acme, stored, wanted, code):
+    response = get(
+        client,
+        address(stored(acme), ".mp3") + f"?RequestedChannels={wanted}",
+        headers=basic(acme.sid, "a" * 32),
+    )
+    assert response.status_code == 400
+    assert response.json() == {
+        "code": code,
+        "message": response.json()["message"],
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": 400,
+    }
+
+
+def test_as_many_channels_as_there_are(desk, acme, stored):
+    for hertz, number in (((440,), 1), ((440, 1000), 2)):
+        row = stored(acme, hertz=hertz, number=number)
+        response = get(desk, address(row) + f"?RequestedChannels={len(hertz)}")
+        assert soundfile.info(BytesIO(response.sound)).channels == len(hertz)
+
+
+def test_deleted_recording_is_gone(client, acme, stored):
+    row = stored(acme)
+    owner = basic(acme.sid, "a" * 32)
+    assert get(client, address(row, ".mp3"), headers=owner).status_code == 200
+    recordings.delete(row)
+    for suffix in ("", ".wav", ".mp3"):
+        response = get(client, address(row, suffix), headers=owner)
+        assert (response.status_code, response.json()["code"]) == (404, 20404)
 
 
 def test_download_has_a_name(desk, acme, stored):

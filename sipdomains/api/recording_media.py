@@ -1,113 +1,126 @@
 """The files of recordings, at the addresses that applications are told (rest-api.md section 4).
 
-For operators who are logged in, and for the account's own application by HTTP Basic with AccountSid
-and AuthToken. Answers are plain text where there is no sound to send.
+For operators who are logged in, and for whoever has the account's credentials of the API. Answers
+without sound are those of the API.
 """
 
 from __future__ import annotations
 
 import asyncio
-import binascii
-import hmac
 import logging
-from base64 import b64decode
 from typing import Any
 
 from django.core.files.storage import default_storage
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import APIException, MethodNotAllowed, NotAuthenticated
 
-from sipdomains import selectors, sids
+from sipdomains import selectors
+from sipdomains.api import vendor
+from sipdomains.api.auth import authenticate
+from sipdomains.api.errors import ApiError, handle, not_found
+from sipdomains.api.ranges import Unsatisfiable, byte_range
 from sipdomains.models import Account, AccountStatus, Recording, RecordingStatus
+from sipdomains.models.recordings import UNDER_WAY
 from sipdomains.services import recording_files
 from sipdomains.services.recording_files import FORMATS, Busy, Unreadable
-from sipdomains.web.ranges import Unsatisfiable, byte_range
 
 log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 16
-_LONGEST_CREDENTIALS = 512
+_METHODS = ("GET", "HEAD")
 
 
-@require_safe
+@csrf_exempt  # nothing can be changed here
 def recording_file(request: HttpRequest, account_sid: str, name: str) -> HttpResponseBase:
     """``RE…`` and ``RE….wav`` are WAV, ``RE….mp3`` is MP3; ``?RequestedChannels=1`` mixes two
     channels into one, ``?download`` saves instead of plays. Seekable (RFC 9110 section 14)."""
-    refused = _refused(request, account_sid)
-    if refused is not None:
-        return refused
+    try:
+        if request.method not in _METHODS:
+            raise MethodNotAllowed(str(request.method))
+        _admit(request, account_sid)
+        return _answer(request, account_sid, name)
+    except (ApiError, APIException) as error:
+        return _refusal(request, error)
+
+
+def _answer(request: HttpRequest, account_sid: str, name: str) -> HttpResponseBase:
+    """Raises ApiError."""
     sid, _, kind = name.partition(".")
-    kind = kind or "wav"
-    if kind not in FORMATS or not sids.is_sid(sid, sids.RECORDING):
-        return _plain(404, "There is no such recording.")
     recording = selectors.recording(account_sid, sid)
     if recording is None:
-        return _plain(404, "There is no such recording.")
-    if not recording.file:
-        return _plain(404, _why_no_file(recording))
+        raise not_found(request.path)
+    if not recording.file or recording.status == RecordingStatus.DELETED:
+        raise ApiError(vendor.NOT_FOUND, _why_no_file(recording))
+    kind = kind or "wav"
+    channels = _channels(request, recording)
     try:
-        stored = recording_files.variant(recording, kind, _channels(request, recording))
-        return _file(request, recording, stored, kind)
+        return _file(request, recording, recording_files.variant(recording, kind, channels), kind)
     except Busy as busy:
-        response = _plain(503, f"{busy}. Ask again in a moment.")
-        response["Retry-After"] = "5"
-        return response
+        raise ApiError(vendor.UNAVAILABLE, f"{busy}. Ask again in a moment.") from busy
     except (OSError, Unreadable) as error:
         log.error("recording %s cannot be read: %s", sid, error)
-        return _plain(404, "The file of this recording cannot be read.")
+        text = "The file of this recording cannot be read."
+        raise ApiError(vendor.NOT_FOUND, text) from error
 
 
 # --- who may --------------------------------------------------------------------------------------
 
 
-def _refused(request: HttpRequest, account_sid: str) -> HttpResponse | None:
+def _admit(request: HttpRequest, account_sid: str) -> None:
+    """Operators who are logged in, and whoever the API lets at that account. Raises ApiError and
+    APIException."""
     if request.user.is_authenticated:
-        return None
-    account = _authenticated(request.headers.get("Authorization", ""))
-    if account is None or account.sid != account_sid:
-        response = _plain(401, "Log in, or send AccountSid and AuthToken of the account.")
-        response["WWW-Authenticate"] = 'Basic realm="sipdomains", charset="UTF-8"'
-        return response
+        return
+    client = authenticate(request)
+    if client is None:
+        raise NotAuthenticated
+    if not client.active:
+        raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
+    if account_sid == client.account.sid:
+        return
+    account = Account.objects.filter(sid=account_sid).first()
+    if account is None or not client.reaches(account):
+        raise not_found(request.path)
     if account.status != AccountStatus.ACTIVE:
-        return _plain(403, "The account is suspended or closed.")
-    return None
+        raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
 
 
-def _authenticated(header: str) -> Account | None:
-    """The account of HTTP Basic credentials; each of its two tokens will do."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic" or len(encoded) > _LONGEST_CREDENTIALS:
-        return None
-    try:
-        sid, _, token = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    if not sids.is_sid(sid, sids.ACCOUNT):
-        return None
-    account = Account.objects.filter(sid=sid).first()
-    tokens = (account.auth_token, account.secondary_auth_token) if account else ("", "")
-    matches = [bool(known) & _same(token, known) for known in tokens]
-    return account if any(matches) else None
-
-
-def _same(given: str, known: str) -> bool:
-    return hmac.compare_digest(given.encode(), known.encode())
+def _refusal(request: HttpRequest, error: Exception) -> HttpResponse:
+    """As everywhere in the API; in words alone for an operator, who reads it in a browser."""
+    answer = handle(error, {"request": request})
+    response: HttpResponse = JsonResponse(answer.data, status=answer.status_code)
+    if request.user.is_authenticated:
+        words = f"{answer.data['message']}\n"
+        response = HttpResponse(words, "text/plain; charset=utf-8", answer.status_code)
+    for name in answer.headers.keys() - {"Content-Type"}:
+        response[name] = answer[name]
+    response["Cache-Control"] = "no-store"
+    if answer.status_code == 405:
+        response["Allow"] = ", ".join(_METHODS)
+    return response
 
 
 # --- what is sent ---------------------------------------------------------------------------------
 
 
 def _channels(request: HttpRequest, recording: Recording) -> int:
-    wanted = request.GET.get("RequestedChannels", "")
-    return int(wanted) if wanted in ("1", "2") else recording.channels
+    """Raises ApiError."""
+    wanted = request.GET.get("RequestedChannels") or str(recording.channels)
+    if wanted not in ("1", "2"):
+        raise ApiError(vendor.INVALID_PARAMETER, "RequestedChannels is 1 or 2")
+    if int(wanted) > recording.channels:
+        text = "Two channels were asked of a recording that has one"
+        raise ApiError(vendor.TOO_FEW_CHANNELS, text)
+    return int(wanted)
 
 
 def _why_no_file(recording: Recording) -> str:
-    if recording.status == RecordingStatus.IN_PROGRESS:
+    if recording.status in UNDER_WAY:
         return "The recording is not finished."
     return recording.reason or "The recording has no file."
 
@@ -136,7 +149,10 @@ def _file(request: HttpRequest, recording: Recording, stored: str, kind: str) ->
         try:
             wanted = byte_range(request.headers.get("Range", ""), size)
         except Unsatisfiable:
-            response = _plain(416, "The range lies beyond the end of the file.")
+            error = ApiError(
+                vendor.INVALID_PARAMETER, "The range lies beyond the end of the file.", 416
+            )
+            response = _refusal(request, error)
             response["Content-Range"] = f"bytes */{size}"
             return response
         if wanted is not None:
@@ -195,11 +211,3 @@ class _AsyncSpan:
         if not block:
             raise StopAsyncIteration
         return block
-
-
-def _plain(status: int, text: str) -> HttpResponse:
-    return HttpResponse(
-        f"{text}\n",
-        status=status,
-        headers={"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"},
-    )

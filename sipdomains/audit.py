@@ -6,12 +6,16 @@ are no users, the credential that was used (AccountSid or key SID) stands in its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from auditlog.middleware import AuditlogMiddleware
+from auditlog.models import LogEntry
 from auditlog.registry import auditlog
+from auditlog.signals import accessed
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from sipdomains import models
@@ -27,7 +31,7 @@ SECRETS = {
 }
 # What changes with use, or with every other change.
 _NOISE = ("created_at", "updated_at", "last_used_at")
-_AUDITED = (
+AUDITED = (
     models.Account,
     models.ApiKey,
     models.Application,
@@ -70,9 +74,48 @@ def by_credential(sid: str) -> Iterator[None]:
         _credential.reset(token)
 
 
+def was_read(row: Model) -> None:
+    """Put on record that somebody was shown what is secret of this row."""
+    accessed.send(sender=type(row), instance=row)
+
+
+def history(
+    model: type[Model], pk: str, children: Sequence[tuple[type[Model], str]] = ()
+) -> QuerySet[LogEntry]:
+    """Entries of one row and of its ``children`` (a model and the name of its foreign key to the
+    row), among them those that are no more; newest first."""
+    own = Q(content_type=ContentType.objects.get_for_model(model), object_pk=pk)
+    for child, name in children:
+        kind = ContentType.objects.get_for_model(child)
+        pointed = Q(**{f"changes__{name}__0": pk}) | Q(**{f"changes__{name}__1": pk})
+        belonged = LogEntry.objects.filter(pointed, content_type=kind).values("object_pk")
+        own |= Q(content_type=kind, object_pk__in=belonged)
+    entries: QuerySet[LogEntry] = LogEntry.objects.filter(own)
+    return entries.select_related("actor", "content_type").order_by("-pk")
+
+
+def who(entry: LogEntry) -> str:
+    """Who made the change that ``entry`` is about."""
+    if entry.actor is not None:
+        return str(entry.actor.get_username())
+    credential = (entry.additional_data or {}).get("credential", "")
+    return credential or "the system"
+
+
+def changes(entry: LogEntry) -> list[tuple[str, str, str]]:
+    """Name of the field, old and new value. Nothing of what was deleted: it is all the same."""
+    if entry.action == LogEntry.Action.DELETE:
+        return []
+    texts = {
+        name: ["" if value == "None" else str(value) for value in change]
+        for name, change in (entry.changes or {}).items()
+    }
+    return [(name, old, new) for name, (old, new) in sorted(texts.items()) if old or new]
+
+
 def register() -> None:
     """Once, when the application is ready."""
-    for model in _AUDITED:
+    for model in AUDITED:
         auditlog.register(
             model,
             exclude_fields=[*_NOISE],

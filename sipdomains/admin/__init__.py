@@ -4,8 +4,12 @@ from django.contrib import admin
 
 from sipdomains.admin import (  # noqa: F401 - registration
     accounts,
+    apikeys,
+    applications,
     domains,
+    history,
     lists,
+    live,
     log,
     recordings,
     registrations,

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
-from django.db.models import UniqueConstraint
+from django.core.paginator import Paginator
+from django.db.models import Model, UniqueConstraint
 from django.forms import BaseInlineFormSet
+from django.forms.models import _get_foreign_key
 from django.http import HttpRequest
+
+from sipdomains import audit
+from sipdomains.models.fields import validate_url
 
 if TYPE_CHECKING:  # generic in the stubs only
     ModelAdmin = admin.ModelAdmin[Any]
@@ -16,6 +24,8 @@ if TYPE_CHECKING:  # generic in the stubs only
 else:
     ModelAdmin = admin.ModelAdmin
     _TabularInline = admin.TabularInline
+
+_HISTORY_PAGE = 100
 
 
 class ConstrainedFormSet(BaseInlineFormSet):  # type: ignore[type-arg] # generic in the stubs only
@@ -52,9 +62,11 @@ class TabularInline(_TabularInline):
 
 
 class ConfigurationAdmin(ModelAdmin):
-    """Deleting asks the model's own rules first and shows their message."""
+    """Deleting asks the model's own rules first and shows their message. The history of a row is
+    that of the audit: by whatever way it was changed, with what is or was in it."""
 
     save_on_top = True
+    object_history_template = "admin/sipdomains/object_history.html"
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         to_delete, counts, permissions, protected = super().get_deleted_objects(objs, request)
@@ -64,6 +76,36 @@ class ConfigurationAdmin(ModelAdmin):
             except ValidationError as error:
                 protected = [*protected, *error.messages]
         return to_delete, counts, permissions, protected
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if validate_url in db_field.validators:
+            kwargs["widget"] = AdminTextInputWidget(
+                attrs={"class": "vURLField", "inputmode": "url"}
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def _children(self) -> list[tuple[type[Model], str]]:
+        """The models that are edited within this one, and how they point to it."""
+        return [
+            (inline.model, _get_foreign_key(self.model, inline.model).name)
+            for inline in self.inlines
+        ]
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        pages = Paginator(
+            audit.history(self.model, unquote(object_id), self._children()), _HISTORY_PAGE
+        )
+        page = pages.get_page(request.GET.get(PAGE_VAR, 1))
+        for entry in page:
+            entry.who, entry.told = audit.who(entry), audit.changes(entry)
+        context = {
+            "entries": page,
+            "page_range": pages.get_elided_page_range(page.number),
+            "pagination_required": pages.num_pages > 1,
+        }
+        return super().history_view(request, object_id, context | (extra_context or {}))
 
 
 class ReadOnly:

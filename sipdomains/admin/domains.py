@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 
@@ -121,13 +120,6 @@ class SipDomainAdmin(ConfigurationAdmin):
             if present
         ]
         return " and ".join(guards) or "nothing: takes no calls"
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name.endswith("_url"):
-            kwargs["widget"] = AdminTextInputWidget(
-                attrs={"class": "vURLField", "inputmode": "url"}
-            )
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("account",) if obj else ()

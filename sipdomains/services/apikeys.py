@@ -10,10 +10,15 @@ from sipdomains.models import Account, ApiKey
 def create(account: Account, name: str) -> tuple[ApiKey, str]:
     """The key and its secret, which is not kept. Raises ValidationError."""
     key = ApiKey(account=account, friendly_name=name)
+    return key, issue(key)
+
+
+def issue(key: ApiKey) -> str:
+    """Save a new key; returns its secret, which is not kept. Raises ValidationError."""
     secret = key.renew_secret()
     key.full_clean()
     key.save()
-    return key, secret
+    return secret
 
 
 def used(key: ApiKey, now: datetime) -> None:

@@ -1,0 +1,44 @@
+"""What REST has asked of the live side: calls in the queue, changes of calls. To look at only, and
+without what may hold secrets: documents, plans, passwords, digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from sipdomains.admin.base import ReadOnlyAdmin
+from sipdomains.admin.log import LinksToCall
+from sipdomains.models import CallCommand, CallOrder
+
+
+@admin.register(CallCommand)
+class CallCommandAdmin(LinksToCall, ReadOnlyAdmin):
+    list_display = (
+        "requested_at", "kind", "call_link", "requested_by", "state", "reason", "settled_at",
+    )  # fmt: skip
+    list_display_links = ("requested_at",)
+    list_filter = ("state", "kind")
+    search_fields = ("=call__sid", "requested_by", "reason")
+    fields = (
+        "call_link", "kind", "requested_by", "requested_at", "state", "settled_at", "error_code",
+        "reason",
+    )  # fmt: skip
+    readonly_fields = ("call_link",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("payload", "result")
+
+
+@admin.register(CallOrder)
+class CallOrderAdmin(LinksToCall, ReadOnlyAdmin):
+    list_display = ("due_at", "created_at", "account", "call_link")
+    list_select_related = ("account",)
+    search_fields = ("=call__sid", "=account__sid", "account__friendly_name")
+    fields = ("call_link", "account", "created_at", "due_at")
+    readonly_fields = ("call_link",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("plan", "sip_username", "sip_password")

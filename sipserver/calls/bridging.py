@@ -131,7 +131,10 @@ async def join(one: Handover, other: Handover) -> None:
 
 
 async def same_worker(left: CallSession, right: CallSession) -> None:
-    """Legs of different calls may be on different media workers: move one by a re-INVITE."""
+    """Legs of different calls may be on different media workers: move one by a re-INVITE. Better
+    one that is not recorded: what records a leg stays behind, and ends."""
+    if right.recordings.under_way and not left.recordings.under_way:
+        left, right = right, left
     near, media = left.media, right.leg_media
     if near is not None and media is not None:
         await media.move(near)

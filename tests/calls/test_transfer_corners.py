@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sipserver.calls import api_recording
 from sipserver.calls.leg_media import LegMedia
 from sipserver.sip.events import Acknowledged, Ended
 from tests.calls.test_dial import (
@@ -125,8 +126,7 @@ async def test_party_of_an_attended_transfer_is_not_left_alone(what: object) -> 
     assert "played speech:after" in world.ladder  # the other one goes on with its document
 
 
-async def between_two_workers() -> World:
-    """An attended transfer of calls on two media workers, whose re-INVITE is out."""
+async def on_two_workers() -> World:
     world = World()
     world.media.scattered = True
     world.document(PLAIN)
@@ -137,10 +137,20 @@ async def between_two_workers() -> World:
         await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
         world.events(answers(100 + usage))
         await times(world, "bridged", usage)
+    return world
+
+
+async def between_two_workers() -> World:
+    """An attended transfer of calls on two media workers, whose re-INVITE is out."""
+    world = await on_two_workers()
+    await transferred(world)
+    return world
+
+
+async def transferred(world: World) -> None:
     world.sip.dialogs["call-2", "t1", "t2"] = 2
     world.events(refer(1, REPLACES))
     await world.until(lambda: any(step.startswith("re-INVITE") for step in world.ladder))
-    return world
 
 
 async def test_attended_transfer_of_calls_on_two_media_workers_frees_all_ports() -> None:
@@ -168,3 +178,25 @@ async def test_glare_with_the_reinvite_that_moves_a_leg_gets_a_second_try(
     await times(world, "bridged", 3)
     world.events(Ended(102, "bye", request("BYE")))
     await all_ended(world)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "moves", "ends"), [((102,), 101, []), ((101, 102), 102, ["moved"])]
+)
+async def test_recorded_leg_stays_on_its_media_worker_if_the_other_can_go(
+    recorded: tuple[int, ...], moves: int, ends: list[str]
+) -> None:
+    world = await on_two_workers()
+    for usage in recorded:
+        leg = world.manager.session_of(usage)
+        assert leg is not None
+        await api_recording.start(leg, {})
+    await transferred(world)
+    assert f"re-INVITE {moves}" in world.ladder
+    world.sip.referred[-1](200, response(200, body=OFFER))
+    await times(world, "bridged", 3)
+    await world.until(lambda: len(world.recordings.finished) == len(ends))
+    assert [how["ended_by"] for _, how in world.recordings.finished] == ends
+    world.events(Ended(102, "bye", request("BYE")))
+    await all_ended(world)
+    assert len(world.recordings.finished) == len(recorded)

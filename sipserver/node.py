@@ -20,6 +20,7 @@ from sipdomains.services import nodes as node_service
 from sipserver.adapters.calllog import CallLogWriter
 from sipserver.adapters.dbpool import DatabasePool
 from sipserver.adapters.directory import CachedDirectory
+from sipserver.adapters.live import LiveWork
 from sipserver.adapters.nodebus import NodeBus
 from sipserver.adapters.recordings import RecordingStore
 from sipserver.adapters.registrations import RegistrationStore
@@ -100,6 +101,7 @@ class Node:
             self.boot_id,
             on_reply=self._gateway.receive,
             on_directory_changed=lambda _domain: self._directory.changed(),
+            on_work=lambda: self._live.wake(),
         )
         # Trimming and storing a long recording shall not keep look-ups waiting.
         self._recording_pool = DatabasePool(threads=2)
@@ -138,6 +140,7 @@ class Node:
             random=random.random,
         )
         self.calls = CallManager(env, Registrar(env, self._registrations))
+        self._live = LiveWork(self._database, self.boot_id, self.calls)
         self._tasks: list[asyncio.Task[None]] = []
         # Set when this node was taken for dead (cut off from the database for too long): its calls
         # are closed in the log, so it has to stop and start anew.
@@ -168,6 +171,7 @@ class Node:
         self._tasks = [
             asyncio.create_task(self._directory.poll_forever(), name="directory-poll"),
             asyncio.create_task(self._beat(), name="heartbeat"),
+            asyncio.create_task(self._live.run(), name="live-work"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._service_ended)

@@ -1,19 +1,21 @@
 """Calls that REST creates: a row and an order first, then a node that takes it (ADR 18).
 
 Turns are given under the lock of one row per account, so that no two processes give the same one.
-The order is taken by whichever node first writes its boot id into the call's empty ``node``. Locks
-are always taken in the order call, order.
+The order is taken by whichever node first writes its boot id into the call's empty ``node``. When
+nobody took orders for a while, the turns behind them move by as much: they never go out in a burst.
+Locks are always taken in the order call, turn, order.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from sipdomains.bus import BusUnavailable, default_bus
@@ -48,8 +50,10 @@ log = logging.getLogger(__name__)
 MAX_QUEUED = 3000
 QUEUE_SECONDS = 3600
 CLAIM_LIMIT = 20  # calls that a node takes in one transaction
+JITTER = timedelta(milliseconds=50)  # an order that is taken so late was not held up
 HEARD_OF = timedelta(seconds=15)  # a node not heard of for this long is told of no call
 QUEUE_EXPIRED = "queue-expired"
+_INTERNAL = 12400  # errors.md section 4
 
 
 class QueueFull(Exception):
@@ -107,9 +111,13 @@ def _turn(account: Account, now: datetime) -> datetime:
     if CallOrder.objects.filter(account=account).count() >= MAX_QUEUED:
         raise QueueFull(f"{MAX_QUEUED} calls of this account wait for their turn already")
     due_at = max(now, turn.next_at)
-    turn.next_at = due_at + timedelta(seconds=1 / max(1, account.calls_per_second))
+    turn.next_at = due_at + _gap(account)
     turn.save(update_fields=["next_at"])
     return due_at
+
+
+def _gap(account: Account) -> timedelta:
+    return timedelta(seconds=1 / max(1, account.calls_per_second))
 
 
 def _push(hint: CallDue) -> None:
@@ -159,21 +167,35 @@ def claim(boot_id: str, now: datetime | None = None, limit: int = CLAIM_LIMIT) -
     with transaction.atomic():
         if not SipNode.objects.filter(boot_id=boot_id, stopped_at=None, draining=False).exists():
             return []
-        return [order for sid in sids if (order := _take(sid, boot_id, now)) is not None]
+        taken: list[Order] = []
+        for sid in sids:
+            order, moved = _take(sid, boot_id, now)
+            if order is not None:
+                taken.append(order)
+            if moved:  # the rest of the list may not be due any more
+                break
+        return taken
 
 
-def _take(sid: str, boot_id: str, now: datetime) -> Order | None:
+def _take(sid: str, boot_id: str, now: datetime) -> tuple[Order | None, bool]:
+    """What was taken, and whether turns have moved."""
     free = Call.objects.filter(pk=sid, node="", ended_at=None)
     if not free.update(node=boot_id, updated_at=now):
         if not Call.objects.filter(pk=sid, ended_at=None).exists():
             CallOrder.objects.filter(pk=sid).delete()  # nobody will take it any more
-        return None
+        return None, False
     # Only now: until the call was ours, the document could be exchanged.
     row = CallOrder.objects.select_related("call", "account").get(pk=sid)
+    moved = False
+    if now - row.due_at > max(_gap(row.account) / 2, JITTER):
+        moved = _held_up(row, now)
+    if row.due_at > now:  # another node has just moved it
+        Call.objects.filter(pk=sid).update(node="")
+        return None, True
     call, waited = row.call, _milliseconds(now - row.created_at)
     Call.objects.filter(pk=sid).update(queue_ms=waited)
     row.delete()
-    return Order(
+    order = Order(
         call_sid=sid,
         sip_call_id=call.sip_call_id,
         policy=domains.account_policy(row.account),
@@ -182,6 +204,37 @@ def _take(sid: str, boot_id: str, now: datetime) -> Order | None:
         username=row.sip_username,
         password=row.sip_password,
     )
+    return order, moved
+
+
+def _held_up(row: CallOrder, now: datetime) -> bool:
+    """The order is taken too late: all turns of its account behind it move by as much."""
+    turn = CallTurn.objects.select_for_update().get(account=row.account)
+    row.refresh_from_db(fields=["due_at"])
+    late = now - row.due_at
+    if late <= timedelta():
+        return False
+    others = CallOrder.objects.filter(account=row.account).exclude(pk=row.pk)
+    others.update(due_at=F("due_at") + late)
+    turn.next_at += late
+    turn.save(update_fields=["next_at"])
+    return True
+
+
+def abandoned(boot_id: str, live: Collection[str], now: datetime | None = None) -> int:
+    """Close what ``boot_id`` took without learning of it, since the database went away in that
+    moment: ``live`` are the SIDs of the calls that it has. Returns how many."""
+    now = now or timezone.now()
+    mine = Call.objects.filter(node=boot_id, ended_at=None, status=CallStatus.QUEUED)
+    lost = [call for call in mine if call.sid not in live]
+    for call in lost:
+        closed = _closed(
+            call, now, status=CallStatus.FAILED, cause="internal-error", code=_INTERNAL,
+            reason="The database went away while the call was taken out of the queue.",
+        )  # fmt: skip
+        promise = promises.of_lost_call(call, closed)
+        calls.apply([closed, promise] if promise is not None else [closed])
+    return len(lost)
 
 
 # --- the sweep ------------------------------------------------------------------------------------
@@ -191,7 +244,7 @@ def expire(now: datetime | None = None) -> int:
     """Close the calls that have waited too long; returns how many."""
     now = now or timezone.now()
     late = CallOrder.objects.filter(created_at__lt=now - timedelta(seconds=QUEUE_SECONDS))
-    sids = list(late.filter(due_at__lt=now).values_list("call_id", flat=True)[:500])
+    sids = list(late.values_list("call_id", flat=True)[:500])
     return sum(_expire(sid, now) for sid in sids)
 
 
@@ -229,7 +282,16 @@ def close_waiting(
     call: Call, now: datetime, *, status: str, cause: str, reason: str, code: int = 0
 ) -> CallClosed:
     """Close a call that :func:`waiting` has locked, and take it out of the queue."""
-    closed = CallClosed(
+    closed = _closed(call, now, status=status, cause=cause, reason=reason, code=code)
+    calls.apply([closed])
+    CallOrder.objects.filter(pk=call.sid).delete()
+    return closed
+
+
+def _closed(
+    call: Call, now: datetime, *, status: str, cause: str, reason: str, code: int
+) -> CallClosed:
+    return CallClosed(
         call_sid=call.sid,
         seq=calls.SWEEP_SEQ,
         at=now.timestamp(),
@@ -238,6 +300,3 @@ def close_waiting(
         reason=reason,
         error_code=code,
     )
-    calls.apply([closed])
-    CallOrder.objects.filter(pk=call.sid).delete()
-    return closed

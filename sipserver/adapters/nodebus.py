@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from sipdomains.bus import NODES, Bus, Subscription
-from sipdomains.contracts import ContractError, DirectoryChanged, FetchReply, from_wire
+from sipdomains.contracts import (
+    CallDue,
+    CommandSubmitted,
+    ContractError,
+    DirectoryChanged,
+    FetchReply,
+    from_wire,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +34,14 @@ class NodeBus:
         *,
         on_reply: Callable[[FetchReply], None],
         on_directory_changed: Callable[[str], None],
+        on_work: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_work``: a command or an order waits in the database."""
         self._bus = bus
         self._node = node
         self._on_reply = on_reply
         self._on_directory_changed = on_directory_changed
+        self._on_work = on_work
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscription: Subscription | None = None
         self.counters: Counter[str] = Counter()
@@ -53,6 +63,7 @@ class NodeBus:
 
     def _gap(self) -> None:
         self._call_soon(self._on_directory_changed, "*")
+        self._call_soon(self._on_work)
 
     def _call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         if self._loop is None or self._loop.is_closed():
@@ -79,6 +90,9 @@ class NodeBus:
                 case DirectoryChanged(domain):
                     self.counters["directory_changed"] += 1
                     self._on_directory_changed(domain)
+                case CommandSubmitted() | CallDue():
+                    self.counters[message.KIND] += 1
+                    self._on_work()
                 case _:
                     self.counters["refused"] += 1
                     log.warning("node bus: a %s is not for nodes", message.KIND)

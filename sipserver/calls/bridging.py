@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from sipserver.calls.outbound import OutboundSession
 from sipserver.calls.session import CallSession
@@ -109,7 +110,11 @@ class Bridge:
 async def join(one: Handover, other: Handover) -> None:
     """Bridge what two handovers keep, until either is over (an attended transfer)."""
     left, right = one.keeps, other.keeps
-    ends = (one.over, other.over, left.over, right.over, _done(left), _done(right))
+    ends: list[asyncio.Future[Any]] = [one.over, other.over]
+    for leg in (left, right):
+        ends += [leg.over, _done(leg)]
+        if isinstance(leg, OutboundSession) and not leg.own_way.done():
+            ends.append(leg.own_way)  # a live update may take it away
     try:
         for handover in (one, other):
             await first(handover.parted, *ends)
@@ -124,7 +129,7 @@ async def join(one: Handover, other: Handover) -> None:
         pass  # one hung up while its media moved
     finally:
         for leg in (left, right):
-            if isinstance(leg, OutboundSession):
+            if isinstance(leg, OutboundSession) and not leg.own_way.done():
                 leg.release("released")
         for handover in (one, other):
             handover.end()

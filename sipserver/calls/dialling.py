@@ -18,7 +18,7 @@ from sipserver.calls.ports import PlayOperation
 from sipserver.calls.programs import run_document
 from sipserver.calls.session import CallSession
 from sipserver.calls.transferring import Transferring
-from sipserver.calls.waiting import unless_over
+from sipserver.calls.waiting import first, unless_over
 from sipserver.sip import target as sip_target
 from sipserver.sip.events import InDialogRequest
 from twimlrunner.engine.ports import (
@@ -237,11 +237,12 @@ class Dial:
                 return self._dialled(winner, "completed", bridged=False)
             if self.plan.answer_on_bridge:
                 await self.call.ensure_answered()
-            if has_ended(leg):  # it did not wait
+            if has_ended(leg) or leg.detached:  # it did not wait
                 await self._end_of(leg)
                 return self._dialled(winner, "completed", bridged=False)
         except CallEnded:
-            leg.release("caller-gone" if self.session.over.done() else "released")
+            if not leg.detached:
+                leg.release("caller-gone" if self.session.over.done() else "released")
             await self._end_of(leg)
             gone = self.session.over.done()
             return replace(self._dialled(winner, "completed", bridged=False), caller_gone=gone)
@@ -252,10 +253,17 @@ class Dial:
     async def _prepare(self, winner: Ringing) -> bool:
         """sendDigits and the screening document. False: the callee shall not be connected.
 
-        Raises CallEnded when the caller is gone, or the callee before its document.
+        Raises CallEnded when the caller is gone, or the callee before its document, or when the
+        callee is taken away from us.
         """
+        over = asyncio.ensure_future(first(self.session.over, winner.leg.own_way))
+        try:
+            return await self._prepare_unless(over, winner)
+        finally:
+            over.cancel()
+
+    async def _prepare_unless(self, over: asyncio.Future[None], winner: Ringing) -> bool:
         target, leg = winner.target, winner.leg
-        over = self.session.over
         if target.send_digits or target.screening:
             await self._stop_early("screening")  # what follows is between us and the callee
         if target.send_digits:
@@ -265,7 +273,7 @@ class Dial:
         self.session.event("dial", {"what": "screening", "call_sid": leg.call_sid})
         url, method = target.screening
         request = DocumentRequest(url, method, "screening")
-        work = run_document(leg, winner.call, request, SCREENING_HANDLERS, None)
+        work = run_document(leg, winner.call, request, SCREENING_HANDLERS)
         end = await unless_over(over, work)
         return isinstance(end, Completed) and not leg.over.done()
 
@@ -361,6 +369,8 @@ class Dial:
         if given.keeps is winner.leg:
             winner.leg.detached = True
             given.parted.set_result(None)
+            if winner.leg.own_way.done():
+                given.end()
             return replace(done, replaced=True)
         winner.leg.release("transferred")
         given.parted.set_result(None)

@@ -32,6 +32,8 @@ class LiveDocuments:
         session = self._session
         if session.over.done() and not request.parting:
             raise CallEnded
+        if request.inline is not None:
+            return _inline(request.inline)
         session.event(
             "webhook",
             {
@@ -60,10 +62,18 @@ class LiveDocuments:
         if reply.error_code:
             return FetchFailed(reply.error_code, reply.error_message, request.url)
         body = reply.body.encode("latin-1")
-        url = reply.final_url or request.url
-        try:
-            document = interpret(body, reply.content_type, url)
-        except TwimlError as error:
-            return FetchFailed(error.code, f"{error.message} (line {error.line})", url)
-        text = without_passwords(body[:STORED_TEXT].decode("utf-8", "replace"))
-        return Fetched(document, url, text)
+        return _read(body, reply.content_type, reply.final_url or request.url)
+
+
+def _inline(text: str) -> FetchResult:
+    """A document that REST has given: it has no URL, so that relative ones lead nowhere (15004)."""
+    return _read(text.encode("utf-8", "replace"), "text/xml", "")
+
+
+def _read(body: bytes, content_type: str, url: str) -> FetchResult:
+    try:
+        document = interpret(body, content_type, url)
+    except TwimlError as error:
+        return FetchFailed(error.code, f"{error.message} (line {error.line})", url)
+    text = without_passwords(body[:STORED_TEXT].decode("utf-8", "replace"))
+    return Fetched(document, url, text)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
+from sipdomains.live import Command, Order, Outcome
 from sipdomains.policy import DomainPolicy
-from sipserver.calls import received
-from sipserver.calls.admission import Load, RefusalBudget, SpentNonces
+from sipserver.calls import live, received
+from sipserver.calls.admission import Load, RefusalBudget, SpentNonces, admit
 from sipserver.calls.control import LiveCall
 from sipserver.calls.dialling import Dial
 from sipserver.calls.environment import Environment
 from sipserver.calls.fraud import OutgoingGuard
 from sipserver.calls.inbound import InboundSession
+from sipserver.calls.originate import originate
 from sipserver.calls.outbound import OutboundSession
 from sipserver.calls.outgoing import x_headers
+from sipserver.calls.ports import LogUnavailable
 from sipserver.calls.registrar import Registrar
 from sipserver.calls.session import CallSession
 from sipserver.calls.supervisor import record_refusal, run_call
@@ -92,6 +95,7 @@ class CallManager:
         self._registrar = registrar
         self._calls: dict[int, _LiveEntry] = {}
         self._entries: dict[CallSession, _LiveEntry] = {}
+        self._by_sid: dict[str, CallSession] = {}
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._challenges: dict[tuple[str, str], tuple[asyncio.TimerHandle, InboundSession]] = {}
         self.counts: Counter[str] = Counter()
@@ -239,6 +243,7 @@ class CallManager:
     def _begin(self, entry: _LiveEntry, work: Coroutine[Any, Any, None]) -> None:
         self._running += 1
         self._entries[entry.session] = entry
+        self._by_sid[entry.session.call_sid] = entry.session
         entry.task = asyncio.create_task(self._run(entry, work), name=entry.session.call_sid)
 
     async def _run(self, entry: _LiveEntry, work: Coroutine[Any, Any, None]) -> None:
@@ -252,6 +257,7 @@ class CallManager:
         finally:
             self._running -= 1
             del self._entries[session]
+            del self._by_sid[session.call_sid]
             for task in entry.side_tasks:
                 task.cancel()
             # Late messages (the 200 to our BYE) still belong to the ladder for a moment, those of a
@@ -269,6 +275,41 @@ class CallManager:
 
     async def dial(self, call: LiveCall, plan: DialPlan) -> Dialled:
         return await Dial(call, plan, self).run()
+
+    # --- what REST asks for -----------------------------------------------------------------
+
+    @property
+    def accepting(self) -> bool:
+        """Whether calls may be taken out of the queue."""
+        return admit(self.load(), self._env.settings.intake.limits) is None
+
+    def originate(self, order: Order) -> None:
+        self.counts["created"] += 1
+        originate(order, self, self._env)
+
+    async def apply(self, command: Command) -> Outcome:
+        self.counts[f"command-{command.kind}"] += 1
+        return await live.apply(command, self)
+
+    @property
+    def sids(self) -> Collection[str]:
+        """Of the calls that are live."""
+        return self._by_sid.keys()
+
+    def find(self, call_sid: str) -> CallSession | None:
+        return self._by_sid.get(call_sid)
+
+    def ended(self, session: CallSession) -> asyncio.Task[None]:
+        entry = self._entries.get(session)
+        return self.spawn(self._closed(entry.task if entry is not None else None))
+
+    async def _closed(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            await asyncio.wait({task})
+        try:
+            await self._env.log.flush()
+        except LogUnavailable as error:
+            log.warning("the end of a call is not written down yet: %s", error)
 
     def session_of(self, usage: int) -> CallSession | None:
         entry = self._calls.get(usage)

@@ -43,6 +43,12 @@ class Office(Protocol):
     def attach(self, usage: int, leg: OutboundSession) -> None:
         """Events of this INVITE of ours are the leg's."""
 
+    def find(self, call_sid: str) -> CallSession | None:
+        """The live leg of that SID."""
+
+    def ended(self, session: CallSession) -> asyncio.Future[Any]:
+        """Done when its row is final, or at once when it is not live."""
+
     def session_of(self, usage: int) -> CallSession | None:
         """The live leg of a usage."""
 

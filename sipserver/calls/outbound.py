@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from sipdomains.contracts import CallOpened
+from sipdomains.live import FIRST_SEQ
 from sipdomains.policy import DomainPolicy
 from sipserver.calls.environment import Environment
 from sipserver.calls.session import CallSession
@@ -36,6 +37,9 @@ class OutboundSession(CallSession):
     is called whenever one of these changes. ``detached``: the leg runs a program of its own, so
     that whoever dialled it has nothing to say any more. ``coming_back``: a program of a transfer
     that did not connect the leg elsewhere ends, and the leg goes back to whom it was with.
+    ``own_way`` resolves when a live update has taken the leg away from whoever dialled it, for
+    good. ``first`` is the first document of a call that REST created: its row exists already, under
+    ``call_sid``.
     """
 
     hangup_cause = "callee-hangup"
@@ -50,8 +54,9 @@ class OutboundSession(CallSession):
         to: str,
         callback: CallbackTarget | None,
         direction: str = "outbound-dial",
+        call_sid: str = "",
     ) -> None:
-        super().__init__(env, 0, _NOWHERE)
+        super().__init__(env, 0, _NOWHERE, call_sid)
         loop = asyncio.get_running_loop()
         self.direction = direction
         self.status = "queued"
@@ -69,6 +74,8 @@ class OutboundSession(CallSession):
         self.detached = False
         self.coming_back = False
         self.bridged_elsewhere = False
+        self.own_way: asyncio.Future[None] = loop.create_future()
+        self.first: DocumentRequest | None = None
         self.may_answer: Callable[[], bool] = lambda: True
         self.news: Callable[[], None] = lambda: None
         self.receivers: dict[int, asyncio.Queue[OutgoingEvent]] = {}
@@ -92,6 +99,21 @@ class OutboundSession(CallSession):
         self.detached = True
         self.interrupt(Redirected(first))
         self.news()
+
+    def go_own_way(self, first: DocumentRequest) -> None:
+        """As :meth:`run`, and there is no coming back."""
+        self.coming_back = False
+        if not self.own_way.done():
+            self.own_way.set_result(None)
+        self.run(first)
+
+    async def open(self) -> None:
+        """The row of a call that REST created is there."""
+        if self.first is not None:
+            self._sequence = FIRST_SEQ - 1
+            self._release()
+        else:
+            await super().open()
 
     def on_outgoing(self, event: OutgoingEvent) -> None:
         receiver = self.receivers.get(event.usage)

@@ -19,7 +19,8 @@ from sipserver.calls.placing import Answered, Failed, Placing, ending
 from sipserver.calls.ports import LogUnavailable, MediaSession
 from sipserver.calls.programs import run_programs
 from sipserver.calls.termination import Termination, interrupt_cause, termination
-from twimlrunner.engine.interrupts import Redirected, TimeLimit
+from sipserver.calls.timelimit import TimeLimiter
+from twimlrunner.engine.interrupts import Redirected
 from twimlrunner.engine.ports import CallEnded
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,17 @@ async def run_leg(
     locate: Callable[[], Awaitable[Destinations | Undialable]],
     office: Office,
     near: MediaSession | None,
+    program: Callable[[], Awaitable[Termination]] | None = None,
 ) -> None:
     """From the row to the closed row. ``near`` is the media session that it will be bridged with.
+    ``program`` is what the answered leg does; without one it waits for what is wanted of it.
 
     Never raises for what the peer does. ``leg.answer`` and ``leg.done`` tell how it goes.
     """
     how = termination("internal-error")
     try:
         await leg.open()
-        how = await _place(leg, call, await locate(), office, near)
+        how = await _place(leg, call, await locate(), office, near, program)
     except LogUnavailable as error:
         how = termination("database-unavailable", f"({error})")
     except CallEnded:
@@ -58,6 +61,7 @@ async def _place(
     where: Destinations | Undialable,
     office: Office,
     near: MediaSession | None,
+    program: Callable[[], Awaitable[Termination]] | None,
 ) -> Termination:
     for code, message in where.issues:
         leg.notify(code, "warning", message)
@@ -91,9 +95,9 @@ async def _place(
             leg.answer.set_result(outcome.response)
             leg.news()
         # Also of a leg that was transferred, which no Dial looks after any more.
-        limit = office.later(policy.max_call_seconds, lambda: leg.interrupt(TimeLimit()))
+        limit = TimeLimiter(leg, office)
         try:
-            return await _attend(leg, call)
+            return await (program() if program is not None else _attend(leg, call))
         finally:
             limit.cancel()
     finally:
@@ -147,6 +151,7 @@ def _interrupted(leg: OutboundSession) -> Termination:
 
 async def _finish(leg: OutboundSession, how: Termination) -> None:
     """End the dialog first, then free the port, then close the row; each step whatever the last."""
+    leg.finishing = True
     try:
         if leg.answered:
             how = replace(how, sip_status=200)

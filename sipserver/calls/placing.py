@@ -26,8 +26,10 @@ from sipserver.sip.events import (
     OutgoingProgress,
     OutgoingTrying,
 )
+from sipserver.sip.grammar import format_host_port
 from sipserver.sip.message import Response
 from sipserver.sip.uri import SipUri, parse_sip_uri
+from twimlrunner.twiml.redact import without_passwords
 
 API_VERSION = "2010-04-01"
 _MOST_CHALLENGES = 4  # a proxy's and the target's, each with a stale nonce
@@ -195,7 +197,7 @@ class Placing:
         try:
             usage = self._sip.invite(
                 attempt.request_uri,
-                from_=f"<sip:{_user(attempt, leg)}@{attempt.from_host}>",
+                from_=f"<sip:{_user(attempt, leg)}@{attempt.from_host or self._own_host()}>",
                 to=f"<{attempt.to}>",
                 body=self._media.own_offer(),
                 call_id=call_id,
@@ -207,7 +209,8 @@ class Placing:
         except LocalProtocolError as error:
             return Failed(0, str(error))
         if leg.status == "queued":
-            leg.event("initiated", {"target": attempt.request_uri}, "initiated")
+            target = without_passwords(attempt.request_uri)
+            leg.event("initiated", {"target": target}, "initiated")
         answered = False
         try:
             result = await self._responses(attempt, usage, events, more=more)
@@ -216,6 +219,10 @@ class Placing:
         finally:
             if not answered:
                 self._sip.cancel(usage)
+
+    def _own_host(self) -> str:
+        """For a call that belongs to no domain."""
+        return format_host_port(self._sip.local_host(self._leg.flow), None)
 
     def _own_headers(self) -> tuple[tuple[str, str], ...]:
         leg = self._leg

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, assert_never
 
 from sipserver.calls.control import LiveCall
@@ -30,11 +30,21 @@ log = logging.getLogger(__name__)
 
 
 async def run_programs(
-    session: CallSession, call: LiveCall, first: DocumentRequest | Document | None
+    session: CallSession,
+    call: LiveCall,
+    first: DocumentRequest | Document | None,
+    opening: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Termination:
     """Run ``first`` and every program that replaces it, until one ends by itself or the call is
-    over; the ending. ``first`` None: nobody says what to do with the call."""
-    work = _nothing(session, call) if first is None else _program(session, call, first)
+    over; the ending. ``first`` None: nobody says what to do with the call. ``opening`` comes before
+    it, and is cut short as a program is."""
+    redirect = session.signal.take_redirect()
+    if redirect is not None:  # it came before there was anything to interrupt
+        work = _program(session, call, redirect.first)
+    elif first is None:
+        work = _nothing(session, call)
+    else:
+        work = _program(session, call, first, opening)
     while True:
         ending = await run_interruptibly(session, work)
         redirect = session.signal.take_redirect()
@@ -69,13 +79,17 @@ async def run_interruptibly(
     pending = session.signal.pending
     if pending is not None and not isinstance(pending, Redirected):
         ending = termination(interrupt_cause(pending), session.detail)
-    elif program.cancelled() or not program.done():
-        ending = termination("internal-error")
-    else:
+    elif pending is None or _ended_well(program):
         return program.result()
+    else:  # cut short by a redirect
+        ending = termination("internal-error")
     if program.done() and not program.cancelled() and program.exception() is not None:
         log.error("call %s: program failed", session.call_sid, exc_info=program.exception())
     return ending
+
+
+def _ended_well(program: asyncio.Task[Termination]) -> bool:
+    return program.done() and not program.cancelled() and program.exception() is None
 
 
 async def run_document(
@@ -83,7 +97,7 @@ async def run_document(
     call: LiveCall,
     first: DocumentRequest | Document,
     handlers: Handlers,
-    fallback: tuple[str, str] | None,
+    fallback: Callable[[], tuple[str, str] | None] = lambda: None,
 ) -> ProgramEnd:
     """Run one program to its end, in the caller's task."""
     return await run_program(
@@ -98,12 +112,23 @@ async def run_document(
 
 
 async def _program(
-    session: CallSession, call: LiveCall, first: DocumentRequest | Document
+    session: CallSession,
+    call: LiveCall,
+    first: DocumentRequest | Document,
+    opening: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Termination:
     policy = session.policy
-    fallback = None
-    if policy.voice_fallback_url:
-        fallback = (policy.voice_fallback_url, policy.voice_fallback_method)
+
+    def fallback() -> tuple[str, str] | None:
+        if session.fallback is None and policy.voice_fallback_url:
+            return policy.voice_fallback_url, policy.voice_fallback_method
+        return session.fallback
+
+    try:
+        if opening is not None:
+            await opening()
+    except CallEnded:
+        return termination(session.hangup_cause)
     end: ProgramEnd = await run_document(session, call, first, HANDLERS, fallback)
     match end:
         case Completed():

@@ -25,7 +25,7 @@ from sipserver.calls.ports import MediaSession
 from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
 from sipserver.sip.events import Flow, InDialogRequest, MessageTraced, Notified
-from twimlrunner.engine.interrupts import Interrupt, Over
+from twimlrunner.engine.interrupts import Interrupt, Over, Redirected
 from twimlrunner.engine.ports import CallbackTarget
 from twimlrunner.engine.scopes import InterruptSignal
 from twimlrunner.webhooks.callbacks import (
@@ -39,6 +39,7 @@ from twimlrunner.webhooks.request import CallFacts
 if TYPE_CHECKING:
     from sipserver.calls.bridging import Bridge
     from sipserver.calls.leg_media import LegMedia
+    from sipserver.calls.timelimit import TimeLimiter
 
 # Messages of one call in the log: hours of refreshes fit, a peer that floods us does not.
 TRACED_MESSAGES = 1000
@@ -69,9 +70,9 @@ class CallSession(ABC):
     # Slugs of termination for what the peer did.
     hangup_cause: str
 
-    def __init__(self, env: Environment, usage: int, flow: Flow) -> None:
+    def __init__(self, env: Environment, usage: int, flow: Flow, call_sid: str = "") -> None:
         self.env = env
-        self.call_sid = env.new_call_sid()
+        self.call_sid = call_sid or env.new_call_sid()
         self.usage = usage
         self.flow = flow
         self.signal = InterruptSignal()
@@ -84,6 +85,10 @@ class CallSession(ABC):
         self.http_session: dict[str, Any] = {}
         self.media_stats: dict[str, Any] = {}
         self.dialog_over = False
+        self.finishing = False  # its ending is chosen; nothing changes it any more
+        self.time_limit: float | None = None  # seconds that REST allows it
+        self.limiter: TimeLimiter | None = None
+        self.fallback: tuple[str, str] | None = None  # (url, method) that REST wants
         self.callback: CallbackTarget | None = None
         self.last_headers: tuple[tuple[str, str], ...] = ()  # of the peer's BYE or final response
         self.keys: asyncio.Queue[str] = asyncio.Queue(NOBODY_LISTENS)
@@ -132,6 +137,12 @@ class CallSession(ABC):
     @property
     def answered(self) -> bool:
         return self.answered_at is not None
+
+    @property
+    def changeable(self) -> bool:
+        """Whether a live update can still do something: nothing has ended the call yet."""
+        pending = self.signal.pending
+        return not self.finishing and (pending is None or isinstance(pending, Redirected))
 
     def interrupt(self, what: Interrupt, detail: str = "") -> None:
         """Store it; whoever waits wakes up. Merge rules: twimlrunner.engine.interrupts."""

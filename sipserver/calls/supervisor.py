@@ -19,12 +19,15 @@ from sipserver.calls.ports import LogUnavailable
 from sipserver.calls.programs import run_programs
 from sipserver.calls.routing import contact_points_nowhere
 from sipserver.calls.termination import Termination, interrupt_cause, termination
+from sipserver.calls.timelimit import TimeLimiter
 from sipserver.sip.build import warning_value
 from sipserver.sip.grammar import format_host_port
-from twimlrunner.engine.interrupts import TimeLimit
 from twimlrunner.engine.ports import CallbackTarget, DocumentRequest
 
 log = logging.getLogger(__name__)
+
+# Causes without a code of which the caller is told all the same.
+_EXPLAINED = frozenset({"api-refuse"})
 
 
 async def run_call(session: InboundSession, office: Office) -> None:
@@ -137,7 +140,7 @@ async def _conduct(session: InboundSession, accepted: Accepted, office: Office) 
     session.env.sip.ring(session.usage)
     session.event("ringing")
     call = LiveCall(session, office, accepted.offer)
-    limit = office.later(policy.max_call_seconds, lambda: session.interrupt(TimeLimit()))
+    limit = TimeLimiter(session, office)
     try:
         first = None
         if policy.voice_url:
@@ -149,6 +152,7 @@ async def _conduct(session: InboundSession, accepted: Accepted, office: Office) 
 
 async def _finish(session: InboundSession, ending: Termination, retry_after: int) -> None:
     """End the dialog first, then free the port, then close the row; each step whatever the last."""
+    session.finishing = True
     try:
         if session.answered:
             if not session.dialog_over:
@@ -171,10 +175,11 @@ def _reject(session: InboundSession, ending: Termination, retry_after: int = 0) 
     """The final non-2xx, saying why in Warning and X-Twilio-Error (never more than the cause)."""
     session.final_response_sent = True
     headers: list[tuple[str, str]] = []
-    if ending.code:
-        text = termination(ending.cause).reason
+    text = termination(ending.cause).reason
+    if ending.code or ending.cause in _EXPLAINED:
         host = format_host_port(session.env.sip.local_host(session.flow), None)
         headers.append(("Warning", warning_value(399, host, text)))
+    if ending.code:
         headers.append(("X-Twilio-Error", f"{ending.code} {text}"))
     if retry_after:
         headers.append(("Retry-After", str(retry_after)))

@@ -66,7 +66,7 @@ class Transferring:
 
         session.on_bridged = on_bridged
         try:
-            await run_document(session, self._call, self._request, HANDLERS, None)
+            await run_document(session, self._call, self._request, HANDLERS)
         finally:
             session.on_bridged = None
         if connected.done():
@@ -78,7 +78,12 @@ class Transferring:
         fetched = self._fetched(self._call)
         await first(fetched, self._call.session.over, timeout=FETCH_SECONDS)
         self._refer.end(200, "OK")
-        self._leg.release("transferred")
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """The transferor is not needed any more, unless REST has taken it away meanwhile."""
+        if not self._leg.own_way.done():
+            self._leg.release("transferred")
 
     # --- the caller wants the callee to go elsewhere ----------------------------------------
 
@@ -108,6 +113,8 @@ class Transferring:
                     return replace(done, replaced=True)
                 if leg.done.done() or session.over.done() or not leg.detached:
                     break
+                if leg.own_way.done():
+                    break
                 await self._news.wait()
         finally:  # when the caller is redirected meanwhile, there is nobody to come back to
             leg.coming_back = False
@@ -123,7 +130,7 @@ class Transferring:
         """The transfer came to nothing: the two hear each other again, if both are still there."""
         if self._call.session.over.done():
             return replace(done, caller_gone=True)
-        if has_ended(self._leg):
+        if has_ended(self._leg) or self._leg.own_way.done():
             return done
         await self._bridge.open()
         return None
@@ -131,7 +138,7 @@ class Transferring:
     def _part(self, leg: OutboundSession) -> None:
         """The transferor should hang up; if it does not, we do."""
         leg.detached = True
-        self._office.later(leg.env.settings.transferor_seconds, lambda: leg.release("transferred"))
+        self._office.later(leg.env.settings.transferor_seconds, self._dismiss)
 
     def _fetched(self, call: LiveCall | OutboundSession) -> asyncio.Future[None]:
         session = call.session if isinstance(call, LiveCall) else call

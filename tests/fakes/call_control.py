@@ -120,7 +120,7 @@ class World:
             documents=self,
             log=self,
             clock=lambda: self.now,
-            fallback=fallback,
+            fallback=lambda: fallback,
             limits=limits,
         )
 

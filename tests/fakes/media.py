@@ -122,6 +122,8 @@ class FakeMediaSession:
 
     async def send_digits(self, digits: str) -> str:
         self.media.ladder.append(f"digits {digits}")
+        if self.media.endless_digits:
+            await asyncio.Event().wait()
         return "end"
 
     def ringback(self, country: str) -> FakeOperation:
@@ -162,6 +164,7 @@ class FakeMedia:
     def __init__(self, ladder: list[str]) -> None:
         self.ladder = ladder
         self.endless = False
+        self.endless_digits = False
         self.none = False
         self.scattered = False  # each session on a worker of its own, unless it shall be near
         self.open_ports = 0

@@ -17,6 +17,7 @@ from sipdomains.bus import BusUnavailable, InProcessBus
 from sipdomains.contracts import CallDue, OriginatePlan, RecordingWish, from_wire
 from sipdomains.models import Account, Call, CallOrder, Notification, OutboxMessage
 from sipdomains.services import nodes, orders
+from tests.sipdomains.conftest import saved
 
 pytestmark = pytest.mark.django_db
 
@@ -161,13 +162,11 @@ def test_only_one_node_gets_a_call(alice, node) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nodes_that_take_at_the_same_time_share(alice) -> None:
-    alice.calls_per_second = 1000
-    alice.save()
+def test_nodes_that_take_at_the_same_time_share(db) -> None:
     for number in range(3):
         nodes.register(f"boot{number}", f"at {number}")
-    for _ in range(12):
-        create(alice)
+    for number in range(12):
+        create(saved(Account(friendly_name=str(number))))
     when = timezone.now() + timedelta(seconds=5)
     taken: list[str] = []
 
@@ -176,8 +175,9 @@ def test_nodes_that_take_at_the_same_time_share(alice) -> None:
         taken.extend(order.call_sid for order in orders.claim(f"boot{name}", when, limit=12))
 
     at_once(3, take)
+    while orders.next_due() is not None:
+        taken += [order.call_sid for order in orders.claim("boot0", when)]
     assert len(taken) == len(set(taken)) == 12
-    assert not CallOrder.objects.exists()
 
 
 def test_a_draining_node_and_one_taken_for_dead_take_nothing(alice, node) -> None:
@@ -187,6 +187,20 @@ def test_a_draining_node_and_one_taken_for_dead_take_nothing(alice, node) -> Non
     nodes.stop(node)
     assert orders.claim(node) == []
     assert CallOrder.objects.count() == 1
+
+
+def test_orders_that_were_held_up_do_not_go_out_in_a_burst(alice, bob, node) -> None:
+    first, second, third = (create(alice) for _ in range(3))
+    other = create(bob)
+    when = first.started_at + timedelta(seconds=600)
+    taken = orders.claim(node, when)
+    assert [order.call_sid for order in taken] == [first.sid]
+    assert orders.claim(node, when)[0].call_sid == other.sid
+    assert orders.claim(node, when) == []
+    assert (due(second), due(third)) == (when + timedelta(seconds=1), when + timedelta(seconds=2))
+    assert due(create(alice)) == when + timedelta(seconds=3)
+    assert [order.call_sid for order in orders.claim(node, due(second))] == [second.sid]
+    assert Call.objects.get(pk=second.pk).queue_ms == pytest.approx(601_000, abs=500)
 
 
 def test_the_policy_knows_the_only_domain_of_the_account(alice, domain, node) -> None:

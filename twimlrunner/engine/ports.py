@@ -246,13 +246,15 @@ class DocumentRequest:
     already in the vendor's names (made by ``twimlrunner.webhooks.request``), ``why`` is for the
     log (``voice-url``, ``redirect``, ``gather-action``, ``fallback`` …). ``parting`` marks a
     report that a verb owes: it is sent and waited for although the call is over, or ends
-    meanwhile; what comes back is run only if the call is still up."""
+    meanwhile; what comes back is run only if the call is still up. ``inline`` is the document
+    itself, given without a URL: nothing is fetched."""
 
     url: str
     method: str
     why: str
     report: tuple[tuple[str, str], ...] = ()
     parting: bool = False
+    inline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

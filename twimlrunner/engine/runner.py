@@ -84,13 +84,14 @@ async def run_program(
     documents: DocumentPort,
     log: ProgramLog,
     clock: Callable[[], float],
-    fallback: tuple[str, str] | None = None,
+    fallback: Callable[[], tuple[str, str] | None] = lambda: None,
     limits: ProgramLimits | None = None,
 ) -> ProgramEnd:
     """Run ``first`` and all that follows from it.
 
     ``handlers`` is ``twimlrunner.verbs.registry.HANDLERS``; ``clock`` monotonic seconds;
-    ``fallback`` (url, method), asked once for each failure. Never raises CallEnded or VerbFailed.
+    ``fallback`` gives (url, method), asked once for each failure. Never raises CallEnded or
+    VerbFailed.
     """
     run = _Run(handlers, call, documents, log, clock, fallback, Pace(limits or ProgramLimits()))
     try:
@@ -106,7 +107,7 @@ class _Run:
     documents: DocumentPort
     log: ProgramLog
     clock: Callable[[], float]
-    fallback: tuple[str, str] | None
+    fallback: Callable[[], tuple[str, str] | None]
     pace: Pace
 
     async def program(self, first: DocumentRequest | Document) -> ProgramEnd:
@@ -156,9 +157,10 @@ class _Run:
     def _recover(self, failure: _Failure) -> DocumentRequest | ApplicationError:
         self.log.notify(failure.code, "error", failure.message, failure.url)
         request = failure.request
-        if self.fallback is None or (request is not None and request.why == FALLBACK):
+        fallback = self.fallback()
+        if fallback is None or (request is not None and request.why == FALLBACK):
             return ApplicationError(failure.code, failure.message)
-        url, method = self.fallback
+        url, method = fallback
         report = (
             *(request.report if request else ()),
             *fallback_report(failure.code, failure.url),

@@ -1,0 +1,267 @@
+"""Orders and commands on their way from the real database to a node's calls, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from sipdomains.contracts import HANGUP, REDIRECT, UPDATE, OriginatePlan
+from sipdomains.live import Command, Order, Outcome, rejected
+from sipdomains.models import Account, Call, CallCommand, CallOrder, OutboxMessage
+from sipdomains.services import calls, commands, nodes, orders
+from sipserver.adapters import live
+from sipserver.adapters.dbpool import DatabasePool
+from sipserver.adapters.live import LiveWork
+from tests.sipdomains.records import call_sid, opened
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PLAN = OriginatePlan(to="sip:bob@far.example", from_="+4930123", url="http://app.example/voice")
+
+
+class FakeCalls:
+    """Keeps what it was asked; ``gate`` holds what ``apply`` is asked until it is set."""
+
+    def __init__(self) -> None:
+        self.accepting = True
+        self.sids: set[str] = set()
+        self.placed: list[Order] = []
+        self.done: list[Command] = []
+        self.outcome = Outcome({"it": "worked"})
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def originate(self, order: Order) -> None:
+        self.placed.append(order)
+
+    async def apply(self, command: Command) -> Outcome:
+        self.done.append(command)
+        await self.gate.wait()
+        if command.payload.get("fail"):
+            raise RuntimeError("a fault of ours")
+        return self.outcome
+
+
+class World:
+    def __init__(self) -> None:
+        self.pool = DatabasePool()
+        self.calls = FakeCalls()
+        self.work = LiveWork(self.pool, "boot", self.calls)
+
+    async def db(self, function: Callable[[], Any]) -> Any:
+        return await self.pool.run(function)
+
+    async def submit(self, kind: str = HANGUP, name: str = "a", **payload: Any) -> int:
+        call = await self.db(lambda: Call.objects.get(pk=call_sid(name)))
+        command = await self.db(lambda: commands.submit(call, kind, payload, "SK1"))
+        return int(command.pk)
+
+    async def settled(self, pk: int) -> CallCommand:
+        row = await self.db(lambda: commands.wait(pk, 10))
+        assert row.state != "pending"
+        return row
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(live, "POLL_SECONDS", 60.0)  # only what wakes it counts
+    world = World()
+
+    def prepare() -> None:
+        nodes.register("boot", "here")
+        account = Account.objects.create(friendly_name="Alice")
+        calls.apply([opened(name, account=account.sid) for name in "ab"])
+
+    await world.db(prepare)
+    task = asyncio.create_task(world.work.run())
+    yield world
+    world.calls.gate.set()
+    task.cancel()
+    await asyncio.wait({task})
+    world.pool.close()
+
+
+async def test_a_command_is_done_and_settled(world: World) -> None:
+    pk = await world.submit(REDIRECT, url="http://b/")
+    world.work.wake()
+    row = await world.settled(pk)
+    assert (row.state, row.result) == ("applied", {"it": "worked"})
+    [command] = world.calls.done
+    assert (command.kind, command.payload, command.requested_by) == (
+        REDIRECT, {"url": "http://b/"}, "SK1",
+    )  # fmt: skip
+
+
+async def test_a_refusal_is_settled_too(world: World) -> None:
+    world.calls.outcome = rejected("The call is ending.")
+    pk = await world.submit()
+    world.work.wake()
+    row = await world.settled(pk)
+    assert (row.state, row.error_code, row.reason) == ("rejected", 21220, "The call is ending.")
+
+
+async def test_a_fault_of_ours_rejects_it_and_the_next_is_done(world: World) -> None:
+    failing, next_one = await world.submit(fail=1), await world.submit(UPDATE)
+    world.work.wake()
+    assert (await world.settled(failing)).error_code == 20500
+    assert (await world.settled(next_one)).state == "applied"
+
+
+async def test_a_command_is_done_once_however_often_it_is_heard_of(world: World) -> None:
+    world.calls.gate.clear()
+    pk = await world.submit()
+    for _ in range(5):
+        world.work.wake()
+        await world.db(lambda: None)
+    await world.until(lambda: bool(world.calls.done))
+    world.calls.gate.set()
+    await world.settled(pk)
+    for _ in range(5):
+        world.work.wake()
+        await world.db(lambda: None)
+    assert len(world.calls.done) == 1
+
+
+async def test_those_of_one_call_wait_for_each_other_and_not_for_other_calls(world: World) -> None:
+    world.calls.gate.clear()
+    first, second = await world.submit(REDIRECT), await world.submit(HANGUP)
+    await world.submit(UPDATE, "b")
+    world.work.wake()
+    await world.until(lambda: len(world.calls.done) == 2)
+    assert {command.kind for command in world.calls.done} == {REDIRECT, UPDATE}
+    world.calls.gate.set()
+    await world.settled(second)
+    assert [one.id for one in world.calls.done if one.call_sid == call_sid("a")] == [first, second]
+
+
+async def test_what_is_done_is_settled_when_the_database_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
+    settle, failures = commands.settle, [1, 1]
+
+    def flaky(pk: int, outcome: Outcome) -> bool:
+        if failures:
+            failures.pop()
+            raise OperationalError("away")
+        return settle(pk, outcome)
+
+    monkeypatch.setattr(live.commands, "settle", flaky)
+    pk = await world.submit()
+    world.work.wake()
+    await world.settled(pk)
+    assert len(world.calls.done) == 1
+
+
+async def test_a_command_that_no_message_told_of_is_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
+    world.work.wake()  # so that the new pause holds
+    await world.db(lambda: None)
+    assert (await world.settled(await world.submit())).state == "applied"
+
+
+async def test_the_database_may_go_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
+    pending, failures = commands.pending, [1, 1, 1]
+
+    def flaky(node: str) -> list[Command]:
+        if failures:
+            failures.pop()
+            raise OperationalError("away")
+        return pending(node)
+
+    monkeypatch.setattr(live.commands, "pending", flaky)
+    pk = await world.submit()
+    world.work.wake()
+    await world.settled(pk)
+    assert not failures
+
+
+# --- orders ---------------------------------------------------------------------------------------
+
+
+async def create(world: World, **changes: Any) -> Call:
+    given = {"callback": {}, "requested_by": "SK1", **changes}
+
+    def insert() -> Call:
+        return orders.create_call(Account.objects.get(), PLAN, **given)
+
+    return await world.db(insert)
+
+
+async def test_an_order_is_placed(world: World) -> None:
+    call = await create(world)
+    world.work.wake()
+    await world.until(lambda: bool(world.calls.placed))
+    [order] = world.calls.placed
+    assert (order.call_sid, order.plan) == (call.sid, PLAN)
+
+
+async def test_orders_go_out_at_their_turns_without_being_told(world: World) -> None:
+    await world.db(lambda: Account.objects.update(calls_per_second=5))
+    sids = [(await create(world)).sid for _ in range(3)]
+    world.work.wake()
+    await world.until(lambda: len(world.calls.placed) == 3)
+    assert [order.call_sid for order in world.calls.placed] == sids
+    rows = await world.db(lambda: Call.objects.in_bulk(sids))
+    one, last = rows[sids[0]], rows[sids[-1]]
+    taken = [call.started_at + timedelta(milliseconds=call.queue_ms) for call in (one, last)]
+    assert taken[1] - taken[0] >= timedelta(milliseconds=200)  # 400 less what jitter may take
+
+
+async def test_a_node_that_takes_no_calls_leaves_orders_to_others(world: World) -> None:
+    world.calls.accepting = False
+    await create(world)
+    world.work.wake()
+    await world.settled(await _told(world))
+    assert not world.calls.placed
+    assert await world.db(lambda: CallOrder.objects.count()) == 1
+
+
+async def _told(world: World) -> int:
+    """A command that is settled says that the loop has been round."""
+    pk = await world.submit()
+    world.work.wake()
+    return pk
+
+
+async def test_a_call_that_was_taken_without_a_word_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection broke in the commit of the claim."""
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
+    claim = orders.claim
+    broken = []
+
+    def breaks(node: str) -> list[Order]:
+        taken = claim(node)
+        if taken and not broken:
+            broken.append(taken)
+            raise OperationalError("the connection broke")
+        return taken
+
+    monkeypatch.setattr(live.orders, "claim", breaks)
+    wanted = {"url": "http://app.example/status", "method": "POST", "events": ["completed"]}
+    call = await create(world, callback=wanted)
+    world.work.wake()
+    await world.settled(await _told(world))
+    row = await world.db(lambda: Call.objects.get(pk=call.pk))
+    assert (row.status, row.cause) == ("failed", "internal-error")
+    assert await world.db(lambda: OutboxMessage.objects.count()) == 1
+    assert not world.calls.placed
+    other = await world.db(lambda: Call.objects.get(pk=call_sid("a")))
+    assert other.ended_at is None
+    assert row.ended_at < timezone.now() + timedelta(seconds=1)

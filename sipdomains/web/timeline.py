@@ -89,6 +89,8 @@ def describe(  # noqa: C901, PLR0912 - a table of kinds, one line or two each
             return f"Connection with {_who(data, 'with', names)} ended: {why}"
         case "recording":
             return _recording(data)
+        case "command":
+            return _command(data)
         case "transfer":
             return _transfer(data)
         case "webhook":
@@ -153,6 +155,34 @@ def _transfer(data: dict[str, Any]) -> str:
                                               f"({why})" if why else "") if part)  # fmt: skip
         case what:
             return f"{what or 'Transfer'} {status}".strip()
+
+
+_ASKED = {
+    "create": "asked for this call",
+    "redirect": "asked for another document",
+    "hangup": "ended the call",
+    "cancel": "cancelled the call",
+    "update": "changed the call",
+    "recording-start": "asked for a recording",
+    "recording-update": "changed a recording",
+}
+_CHANGES = {
+    "callback": "status callback",
+    "time_limit": "time limit",
+    "fallback_url": "fallback URL",
+}
+
+
+def _command(data: dict[str, Any]) -> str:
+    what = str(data.get("what", ""))
+    said = f"The REST API ({data.get('by', '')}) {_ASKED.get(what, what)}"
+    details = [str(data[name]) for name in ("url", "recording_sid", "status") if data.get(name)]
+    if data.get("inline"):
+        details.append("given with the request")
+    changed = [_CHANGES.get(name, str(name)) for name in data.get("changes") or ()]
+    if changed:
+        details.append(f"new: {', '.join(changed)}")
+    return f"{said}: {'; '.join(details)}" if details else f"{said}."
 
 
 def _media(data: dict[str, Any]) -> str:

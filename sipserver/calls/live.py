@@ -6,11 +6,12 @@ told is true: a call whose ending has been chosen is changed no more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sipdomains import contracts
 from sipdomains.live import Command, Outcome, rejected
+from sipserver.calls import api_recording
 from sipserver.calls.office import Office
 from sipserver.calls.originate import document
 from sipserver.calls.outbound import OutboundSession
@@ -44,6 +45,10 @@ async def apply(command: Command, office: Office) -> Outcome:
         case contracts.UPDATE:
             _told(session, command)
             return _update(session, command.payload)
+        case contracts.RECORDING_START:
+            return await _recording(session, command, api_recording.start)
+        case contracts.RECORDING_UPDATE:
+            return await _recording(session, command, api_recording.update)
         case _:
             return rejected(f"{command.kind}: this node does not know that.", 20500)
 
@@ -108,10 +113,23 @@ def _update(session: CallSession, payload: Mapping[str, Any]) -> Outcome:
     return Outcome(callback=session.callback_spec())
 
 
-def _told(session: CallSession, command: Command) -> None:
+async def _recording(
+    session: CallSession,
+    command: Command,
+    work: Callable[[CallSession, Mapping[str, Any]], Awaitable[dict[str, Any]]],
+) -> Outcome:
+    try:
+        result = await work(session, command.payload)
+    except api_recording.Refused as refused:
+        return rejected(refused.message, refused.code)
+    _told(session, command, **result)
+    return Outcome(result)
+
+
+def _told(session: CallSession, command: Command, **more: str) -> None:
     """Who asked for what. Never a document: it may hold passwords."""
     payload = command.payload
-    data: dict[str, Any] = {"what": command.kind, "by": command.requested_by}
+    data: dict[str, Any] = {"what": command.kind, "by": command.requested_by, **more}
     if command.kind == contracts.REDIRECT:
         if payload.get("url"):
             data["url"] = without_passwords(str(payload["url"]))

@@ -5,12 +5,12 @@ Rules: rest-api.md section 3; sip-domain.md section 8 for targets and the caller
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from sipdomains.contracts import OriginatePlan
 from sipdomains.live import Order
 from sipdomains.policy import DomainPolicy
-from sipserver.calls import destinations
+from sipserver.calls import api_recording, destinations
 from sipserver.calls.control import LiveCall
 from sipserver.calls.destinations import Destinations, Undialable
 from sipserver.calls.environment import Environment
@@ -87,6 +87,8 @@ def callback_target(order: Order) -> CallbackTarget | None:
 
 async def _opening(plan: OriginatePlan, call: LiveCall) -> None:
     """Between the answer and the first document."""
+    if plan.recording is not None:
+        await api_recording.record_call(call.session, asdict(plan.recording))
     if plan.send_digits:
         await call.send_digits(plan.send_digits)
 

@@ -415,6 +415,23 @@ async def test_a_call_that_is_recorded_keeps_its_recording() -> None:
     assert [e.data["what"] for e in world.log.events("recording")] == ["started", "ended"]
 
 
+# --- recordings: how they go is told in test_api_recording -----------------------------------------
+
+
+async def test_a_recording_is_started_and_stopped_and_outlives_a_redirect() -> None:
+    world = await in_verb(GATHER)
+    started = await ask(world, "recording-start", channels=2)
+    sid = started.result["recording_sid"]
+    assert (await ask(world, "redirect", twiml=GATHER.replace("/done", "http://x/"))).applied
+    changed = await ask(world, "recording-update", recording_sid=sid, status="stopped")
+    assert changed.result == {"recording_sid": sid, "status": "stopped"}
+    refused = await ask(world, "recording-update", recording_sid="RE0", status="stopped")
+    assert (refused.applied, refused.error_code) == (False, 20404)
+    told = [event.data["what"] for event in world.log.events("command")]
+    assert told == ["recording-start", "redirect", "recording-update"]
+    await ask(world, "hangup")
+
+
 # --- update ---------------------------------------------------------------------------------------
 
 

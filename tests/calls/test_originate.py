@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipdomains.contracts import CallbackPromised, OriginatePlan
+from sipdomains.contracts import CallbackPromised, OriginatePlan, RecordingStarted, RecordingWish
 from sipdomains.live import Order
 from sipdomains.policy import RegisteredContact
 from sipserver.calls.outbound import OutboundSession
@@ -124,6 +124,18 @@ async def test_digits_go_out_after_the_answer_and_before_the_document() -> None:
     world.events(answers(101))
     await all_ended(world)
     assert world.ladder.index("digits ww1#") < world.ladder.index("fetch hello")
+
+
+async def test_it_is_recorded_from_the_answer_on() -> None:
+    wish = RecordingWish(2, callback={"url": "http://r/", "method": "GET", "events": ["absent"]})
+    world = await placed(recording=wish)
+    world.events(answers(101))
+    await all_ended(world)
+    [row] = [record for record in world.log.records if isinstance(record, RecordingStarted)]
+    assert (row.source, row.channels, row.trim) == ("OutboundAPI", 2, True)
+    assert row.callback == wish.callback
+    kinds = [getattr(record, "kind", "") for record in world.log.records]
+    assert kinds.index("recording") < kinds.index("webhook")
 
 
 async def test_fallback_of_the_order() -> None:

@@ -22,7 +22,10 @@ REASONS = {
     "voice-url": "voice URL of the domain",
     "fallback": "fallback URL",
     "redirect": "Redirect",
+    "url": "URL of the call that REST created",
+    "live-update": "live update by REST",
 }
+_INLINE = "given by REST, without a URL"
 
 
 @dataclass(slots=True)
@@ -66,7 +69,8 @@ def documents(events: Iterable[CallEvent], zero: datetime) -> list[Document]:
                 why = str(data.get("reason", ""))
                 reason = REASONS.get(why, why)
             case "document":
-                found.append(_document(event, reason, zero))
+                why = reason if data.get("url") else _INLINE
+                found.append(_document(event, why, zero))
                 running = {}
             case "verb-started" if found:
                 step = _step(event, zero)

@@ -97,7 +97,7 @@ def describe(  # noqa: C901, PLR0912 - a table of kinds, one line or two each
             return f"{get('method')} {get('url')} ({get('reason')})"
         case "document":
             verbs = data.get("verbs") or []
-            return f"{', '.join(map(str, verbs)) or 'no verbs'} from {get('url')}"
+            return f"{', '.join(map(str, verbs)) or 'no verbs'} from {get('url') or 'REST'}"
         case "verb-started":
             return get("summary") or get("verb")
         case "verb-ended":

@@ -415,7 +415,7 @@ async def test_a_call_that_is_recorded_keeps_its_recording() -> None:
     assert [e.data["what"] for e in world.log.events("recording")] == ["started", "ended"]
 
 
-# --- recordings: how they go is told in test_api_recording -----------------------------------------
+# --- recordings (how they go: test_api_recording) -------------------------------------------------
 
 
 async def test_a_recording_is_started_and_stopped_and_outlives_a_redirect() -> None:

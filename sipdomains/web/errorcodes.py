@@ -89,6 +89,8 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
     (15004, "A relative URL in a document that came without one",
      "Write whole URLs in inline documents.", "application"),
     # calls that REST creates
+    (10001, "The account is not active",
+     "It is suspended or closed: see Configuration.", "operator"),
     (21220, "The call is not in a state for this",
      "It was over, or not answered yet, when the request came.", "application"),
     (22001, "The call waited too long in the queue",

@@ -155,8 +155,8 @@ WORDS = [
     ("media", {"what": "first-packet", "remote": ["h", 9], "ms": 41.2}, "First audio packet from"),
     ("media", {"what": "first-packet"}, "First audio packet from the caller"),
     ("media", {"what": "hold", "direction": "recvonly"}, "Put on hold (recvonly)"),
-    ("media", {"what": "resume"}, "Taken off hold"),
-    ("media", {"what": "lost"}, "lost"),
+    ("media", {"what": "resume"}, "Taken off hold"), ("media", {"what": "lost"}, "lost"),
+    ("command", {"what": "hangup", "by": "SK1"}, "The REST API (SK1) ended the call."),
     ("initiated", {"target": "sip:b@h"}, "INVITE for sip:b@h"),
     ("dial", {"what": "started", "call_sid": "CA1", "to": "sip:b@h"}, "Dialling sip:b@h"),
     ("dial", {"what": "answered", "call_sid": "CA1"}, "Answered by bob"),
@@ -236,7 +236,7 @@ def test_every_cause_has_a_verdict_that_names_who_and_how(cause):
 
 
 def test_verdicts_know_the_causes_that_are_written():
-    assert set(verdicts.CAUSES) == set(CAUSES) | {"node-lost"}
+    assert set(verdicts.CAUSES) == set(CAUSES) | {"node-lost", "queue-expired"}
 
 
 HEADLINES = [

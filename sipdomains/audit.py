@@ -33,6 +33,7 @@ SECRETS = {
 _NOISE = ("created_at", "updated_at", "last_used_at")
 AUDITED = (
     models.Account,
+    models.AccountMember,
     models.ApiKey,
     models.Application,
     models.CallAclMapping,

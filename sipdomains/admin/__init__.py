@@ -11,6 +11,7 @@ from sipdomains.admin import (  # noqa: F401 - registration
     lists,
     live,
     log,
+    people,
     recordings,
     registrations,
     trunks,

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from sipdomains.access import scope_of
 from sipdomains.admin.base import ConfigurationAdmin
 from sipdomains.models import Account
 from sipdomains.services import accounts
@@ -59,9 +60,13 @@ _TOKEN_ACTIONS = {
 
 @admin.register(Account)
 class AccountAdmin(ConfigurationAdmin):
+    """Who is bound to accounts reads them; limits are set by who sees every account."""
+
+    account_path = "sid"
     change_form_template = "admin/sipdomains/account/change_form.html"
     list_display = ("friendly_name", "sid", "status", "domain_count", "created_at")
     list_filter = ("status",)
+    ordering = ("friendly_name",)
     search_fields = ("friendly_name", "sid")
     readonly_fields = ("sid", "created_at", "updated_at")
     autocomplete_fields = ("parent",)
@@ -87,6 +92,15 @@ class AccountAdmin(ConfigurationAdmin):
             .annotate(_domains=Count("domains"))
         )
         return rows
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return scope_of(request.user).everything and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope_of(request.user).everything and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scope_of(request.user).everything and super().has_delete_permission(request, obj)
 
     @admin.display(description="domains", ordering="_domains")
     def domain_count(self, account: Any) -> int:

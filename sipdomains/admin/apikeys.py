@@ -33,6 +33,7 @@ class ApiKeyAdmin(ConfigurationAdmin):
     """The secret is in the answer to the request that makes the key, and nowhere else: not in a
     message, which would wait in a cookie, nor on a page that can be opened again."""
 
+    account_path = "account_id"
     list_display = ("friendly_name", "sid", "account", "state", "created_at", "last_used_at")
     list_select_related = ("account",)
     list_filter = (InForceFilter,)

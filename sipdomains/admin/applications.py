@@ -13,6 +13,7 @@ from sipdomains.models import Application
 
 @admin.register(Application)
 class ApplicationAdmin(ConfigurationAdmin):
+    account_path = "account_id"
     list_display = ("friendly_name", "account", "voice_url", "sid")
     list_select_related = ("account",)
     search_fields = (

@@ -10,20 +10,52 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Model, UniqueConstraint
+from django.db.models import Model, QuerySet, UniqueConstraint
 from django.forms import BaseInlineFormSet
 from django.forms.models import _get_foreign_key
 from django.http import HttpRequest
 
 from sipdomains import audit
+from sipdomains.access import scope_of
 from sipdomains.models.fields import validate_url
 
 if TYPE_CHECKING:  # generic in the stubs only
-    ModelAdmin = admin.ModelAdmin[Any]
+    _ModelAdmin = admin.ModelAdmin[Any]
     _TabularInline = admin.TabularInline[Any, Any]
+    _BaseModelAdmin = admin.options.BaseModelAdmin[Any]
 else:
-    ModelAdmin = admin.ModelAdmin
+    _ModelAdmin = admin.ModelAdmin
     _TabularInline = admin.TabularInline
+    _BaseModelAdmin = object
+
+
+class _ScopedChoices(_BaseModelAdmin):
+    """What a row can refer to is only what the user sees."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        related = self.admin_site._registry.get(db_field.remote_field.model)
+        if related is not None:
+            kwargs["queryset"] = related.get_queryset(request)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class ModelAdmin(_ScopedChoices, _ModelAdmin):
+    """Shows the rows of accounts that the user sees (``access``). ``account_path`` leads from a row
+    to the SID of its account; without one only who sees every account sees any row."""
+
+    account_path = ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return scope_of(request.user).narrow(super().get_queryset(request), self.account_path)
+
+
+class ScopedRelatedFilter(admin.RelatedFieldListFilter):
+    """Offers only what the user sees of the related rows."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        related = model_admin.admin_site._registry[field.remote_field.model]
+        return [(row.pk, str(row)) for row in related.get_queryset(request)]
+
 
 _HISTORY_PAGE = 100
 
@@ -57,7 +89,7 @@ def _refuse_twice(row: Any, seen: set[tuple[object, ...]]) -> None:
         seen.add(key)
 
 
-class TabularInline(_TabularInline):
+class TabularInline(_ScopedChoices, _TabularInline):
     formset = ConstrainedFormSet
 
 

@@ -57,6 +57,7 @@ class ExplainForm(forms.Form):
 
 @admin.register(SipDomain)
 class SipDomainAdmin(ConfigurationAdmin):
+    account_path = "account_id"
     change_form_template = "admin/sipdomains/sipdomain/change_form.html"
     list_display = ("domain_name", "account", "guarded_by", "enabled", "voice_url")
     list_filter = ("enabled", "secure", "sip_registration")
@@ -134,7 +135,8 @@ class SipDomainAdmin(ConfigurationAdmin):
         asked = ExplainForm(request.GET) if "source_ip" in request.GET else None
         context: dict[str, Any] = {"explain_form": asked or ExplainForm()}
         if asked is not None and asked.is_valid() and self.has_view_permission(request):
-            domain = SipDomain.objects.select_related("account").filter(pk=object_id).first()
+            mine = self.get_queryset(request).select_related("account")
+            domain = mine.filter(pk=object_id).first()
             if domain is not None:
                 context["verdict"] = explain(domain, **asked.cleaned_data)
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

@@ -66,9 +66,11 @@ class CredentialInline(TabularInline):
 class OwnedListAdmin(ConfigurationAdmin):
     """A list belongs to one account for good."""
 
+    account_path = "account_id"
     entries_relation: str
     autocomplete_fields = ("account",)
     list_select_related = ("account",)
+    ordering = ("friendly_name",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("sid", "account", "used_by") if obj else ()

@@ -16,6 +16,7 @@ from sipdomains.models import CallCommand, CallOrder
 
 @admin.register(CallCommand)
 class CallCommandAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "call__account_id"
     list_display = (
         "requested_at", "kind", "call_link", "requested_by", "state", "reason", "settled_at",
     )  # fmt: skip
@@ -34,6 +35,7 @@ class CallCommandAdmin(LinksToCall, ReadOnlyAdmin):
 
 @admin.register(CallOrder)
 class CallOrderAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "account_id"
     list_display = ("due_at", "created_at", "account", "call_link")
     list_select_related = ("account",)
     search_fields = ("=call__sid", "=account__sid", "account__friendly_name")

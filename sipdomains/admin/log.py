@@ -61,6 +61,7 @@ class LinksToCall:
 
 @admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
+    account_path = "account_id"
     list_display = (
         "started_at", "from_uri", "to_uri", "domain_name", "status", "duration", "reason", "sid",
     )  # fmt: skip
@@ -71,6 +72,7 @@ class CallAdmin(ReadOnlyAdmin):
 
 @admin.register(WebhookRequest)
 class WebhookRequestAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "account_id"
     list_display = (
         "at", "method", "url", "status", "attempt", "duration_ms", "error_message", "call_link",
     )  # fmt: skip
@@ -84,6 +86,7 @@ class WebhookRequestAdmin(LinksToCall, ReadOnlyAdmin):
 
 @admin.register(Notification)
 class NotificationAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "account_id"
     list_display = ("at", "level", "code", "message", "call_link")
     list_filter = ("level", "code")
     search_fields = ("=sid", "=call__sid", "=code", "message")
@@ -91,6 +94,7 @@ class NotificationAdmin(LinksToCall, ReadOnlyAdmin):
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "account_id"
     list_display = (
         "created_at", "purpose", "url", "position", "state", "tries", "next_at", "error_message",
         "call_link",
@@ -114,6 +118,7 @@ class OutboxMessageAdmin(LinksToCall, ReadOnlyAdmin):
 
 @admin.register(Transfer)
 class TransferAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "call__account_id"
     list_display = (
         "requested_at", "direction", "target", "state", "refer_status", "notify_status", "reason",
         "call_link",

@@ -16,6 +16,7 @@ from sipdomains.models import Recording
 
 @admin.register(Recording)
 class RecordingAdmin(LinksToCall, ReadOnlyAdmin):
+    account_path = "account_id"
     list_display = (
         "started_at", "status", "source", "duration", "channels", "sound", "call_link", "sid",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from sipdomains.admin.base import ReadOnlyAdmin
+from sipdomains.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
 from sipdomains.models import Registration
 
 
@@ -16,11 +16,13 @@ from sipdomains.models import Registration
 class RegistrationAdmin(ReadOnlyAdmin):
     """Deleting one unregisters the phone until it registers again."""
 
+    account_path = "domain__account_id"
+
     list_display = (
         "username", "domain", "contact_uri", "source", "transport", "user_agent", "expires_in",
         "registered_at",
     )  # fmt: skip
-    list_filter = ("domain", "transport")
+    list_filter = (("domain", ScopedRelatedFilter), "transport")
     list_select_related = ("domain",)
     search_fields = ("username", "contact_uri", "=received_host", "domain__domain_name")
 

@@ -46,6 +46,7 @@ class TrunkRuleInline(TabularInline):
 
 @admin.register(Trunk)
 class TrunkAdmin(ConfigurationAdmin):
+    account_path = "account_id"
     form = TrunkForm
     list_display = ("friendly_name", "account", "host", "enabled", "priority", "weight", "allows")
     list_filter = ("enabled",)

@@ -1,7 +1,7 @@
 """The files of recordings, at the addresses that applications are told (rest-api.md section 4).
 
-For operators who are logged in, and for whoever has the account's credentials of the API. Answers
-without sound are those of the API.
+For users who are logged in and may hear them, and for whoever has the account's credentials of the
+API. Answers without sound are those of the API.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import APIException, MethodNotAllowed, NotAuthenticated
 
 from sipdomains import selectors
+from sipdomains.access import HEAR_RECORDINGS, may
 from sipdomains.api import vendor
 from sipdomains.api.auth import authenticate
 from sipdomains.api.errors import ApiError, handle, not_found
@@ -72,11 +73,13 @@ def _answer(request: HttpRequest, account_sid: str, name: str) -> HttpResponseBa
 
 
 def _admit(request: HttpRequest, account_sid: str) -> None:
-    """Operators who are logged in, and whoever the API lets at that account. Raises ApiError and
-    APIException."""
-    if request.user.is_authenticated:
+    """Users who may hear the account's recordings, and whoever the API lets at that account. Raises
+    ApiError and APIException."""
+    if may(request.user, HEAR_RECORDINGS, account_sid):
         return
     client = authenticate(request)
+    if client is None and request.user.is_authenticated:
+        raise not_found(request.path)
     if client is None:
         raise NotAuthenticated
     if not client.active:

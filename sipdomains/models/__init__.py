@@ -7,6 +7,7 @@ from sipdomains.models.applications import Application
 from sipdomains.models.calls import Call, CallDirection, CallEvent, CallStatus
 from sipdomains.models.configuration import ConfigVersion, configuration_changed
 from sipdomains.models.credentials import Credential, CredentialList
+from sipdomains.models.desk import AccountMember, SavedFilter
 from sipdomains.models.domains import DomainAlias, SipDomain
 from sipdomains.models.idempotency import IdempotentRequest
 from sipdomains.models.live import CallCommand, CallOrder, CallTurn, CommandState
@@ -25,6 +26,7 @@ from sipdomains.models.webhooks import Notification, WebhookRequest
 
 __all__ = [
     "Account",
+    "AccountMember",
     "AccountStatus",
     "ApiKey",
     "Application",
@@ -53,6 +55,7 @@ __all__ = [
     "RecordingStatus",
     "Registration",
     "RegistrationCredentialListMapping",
+    "SavedFilter",
     "SipDomain",
     "SipNode",
     "Transfer",

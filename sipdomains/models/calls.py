@@ -96,6 +96,7 @@ class Call(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        permissions = [("operate_call", "Can hang up and redirect calls that go on")]
         indexes = [
             models.Index(fields=["-started_at"], name="call_by_time"),
             models.Index(fields=["domain", "-started_at"], name="call_by_domain"),

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Q, QuerySet
 
 from sipdomains import sids
+from sipdomains.access import Scope
 from sipdomains.contracts import FINAL_STATUSES
 from sipdomains.models import (
     Call,
@@ -162,6 +163,7 @@ class RecordingPage:
 
 def calls_page(
     wanted: CallFilter,
+    scope: Scope,
     *,
     before: Cursor | None = None,
     after: Cursor | None = None,
@@ -173,8 +175,8 @@ def calls_page(
     Calls that arrive in the meantime shift nothing: a page is bounded by its neighbour. When fewer
     than ``size`` calls are newer than ``after``, the newest page is given in full instead.
     """
-    indexed, rest = _conditions(wanted)
-    calls = Call.objects.filter(indexed).only(*_LIST_FIELDS)
+    indexed, rest = _conditions(wanted, scope)
+    calls = scope.narrow(Call.objects.filter(indexed)).only(*_LIST_FIELDS)
     if after is not None:
         page = _newer_page(calls, rest, after, size, scan)
         if page is not None:
@@ -183,23 +185,22 @@ def calls_page(
     return _older_page(calls, rest, before, size, scan)
 
 
-def domain_names(limit: int = 200) -> list[str]:
+def domain_names(scope: Scope, limit: int = 200) -> list[str]:
     """Names to offer while someone types one."""
-    return list(
-        SipDomain.objects.order_by("domain_name").values_list("domain_name", flat=True)[:limit]
-    )
+    domains = scope.narrow(SipDomain.objects.order_by("domain_name"))
+    return list(domains.values_list("domain_name", flat=True)[:limit])
 
 
-def call_story(sid: str) -> CallStory | None:
+def call_story(sid: str, scope: Scope) -> CallStory | None:
     """Everything about one call in eight queries; None when there is no such call."""
-    call = Call.objects.filter(sid=sid).first()
+    call = scope.narrow(Call.objects.filter(sid=sid)).first()
     if call is None:
         return None
     events = list(CallEvent.objects.filter(call_id=sid).order_by("seq")[: MAX_EVENTS + 1])
     requests = WebhookRequest.objects.filter(call_id=sid).order_by("at", "attempt")
     notes = Notification.objects.filter(call_id=sid).order_by("at")
     root = call.parent_id or sid
-    legs = Call.objects.filter(Q(sid=root) | Q(parent_id=root) | Q(parent_id=sid))
+    legs = scope.narrow(Call.objects.filter(Q(sid=root) | Q(parent_id=root) | Q(parent_id=sid)))
     return CallStory(
         call=call,
         events=events[:MAX_EVENTS],
@@ -215,9 +216,12 @@ def call_story(sid: str) -> CallStory | None:
     )
 
 
-def recordings_page(before: Cursor | None = None, size: int = PAGE_SIZE) -> RecordingPage:
+def recordings_page(
+    scope: Scope, before: Cursor | None = None, size: int = PAGE_SIZE
+) -> RecordingPage:
     """The newest page, or the one older than ``before``."""
-    found = Recording.objects.select_related("call").order_by("-started_at", "-sid")
+    found = scope.narrow(Recording.objects.select_related("call"))
+    found = found.order_by("-started_at", "-sid")
     if before is not None:
         older = Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid)
         found = found.filter(older, started_at__lte=before.started_at)
@@ -234,7 +238,7 @@ def recording(account_sid: str, sid: str) -> Recording | None:
 # --- what an index answers, and the rest --------------------------------------------------------
 
 
-def _conditions(wanted: CallFilter) -> tuple[Q, Q | None]:
+def _conditions(wanted: CallFilter, scope: Scope) -> tuple[Q, Q | None]:
     """The part that one index serves in order of time, and what has to be looked at row by row."""
     indexed, rest = Q(), []
     if wanted.since is not None:
@@ -242,7 +246,7 @@ def _conditions(wanted: CallFilter) -> tuple[Q, Q | None]:
     if wanted.until is not None:
         indexed &= Q(started_at__lt=wanted.until)
     led = False  # whether an index on (column, started_at) is spoken for
-    for condition, leads in _wishes(wanted):
+    for condition, leads in _wishes(wanted, scope):
         if leads and not led:
             indexed &= condition
             led = True
@@ -251,7 +255,7 @@ def _conditions(wanted: CallFilter) -> tuple[Q, Q | None]:
     return indexed, Q(*rest) if rest else None
 
 
-def _wishes(wanted: CallFilter) -> Iterator[tuple[Q, bool]]:
+def _wishes(wanted: CallFilter, scope: Scope) -> Iterator[tuple[Q, bool]]:
     """Each condition, and whether there is an index for it; the most selective one first."""
     if sids.is_sid(wanted.text, sids.CALL):
         yield Q(sid=wanted.text), True
@@ -260,7 +264,7 @@ def _wishes(wanted: CallFilter) -> Iterator[tuple[Q, bool]]:
     if wanted.domain:
         name = wanted.domain.lower()
         named = SipDomain.objects.filter(Q(domain_name=name) | Q(aliases__name=name))
-        domain_sid = named.values_list("sid", flat=True).first()
+        domain_sid = scope.narrow(named).values_list("sid", flat=True).first()
         if domain_sid is None:
             yield Q(domain_name__icontains=name), False
         else:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from sipdomains import selectors, sids
+from sipdomains.access import scope_of
 from sipdomains.models import CallDirection
 from sipdomains.models.recordings import UNDER_WAY
 from sipdomains.selectors import CallStory, Cursor
@@ -40,6 +41,7 @@ def call_list(request: HttpRequest) -> HttpResponse:
     wanted = form.wanted(timezone.now())
     found = selectors.calls_page(
         wanted,
+        scope_of(request.user),
         before=_cursor(request.GET.get("before", "")),
         after=_cursor(request.GET.get("after", "")),
     )
@@ -59,14 +61,15 @@ def call_list(request: HttpRequest) -> HttpResponse:
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "web/_results.html", context)
-    context["domains"] = selectors.domain_names()
+    context["domains"] = selectors.domain_names(scope_of(request.user))
     return render(request, "web/calls.html", context)
 
 
 @operator_page
 @require_safe
 def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
-    story = selectors.call_story(sid) if sids.is_sid(sid, sids.CALL) else None
+    known = sids.is_sid(sid, sids.CALL)
+    story = selectors.call_story(sid, scope_of(request.user)) if known else None
     if story is None:
         raise Http404(f"There is no call {sid[:40]} in the log.")
     version = _version(

@@ -13,6 +13,8 @@ from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRefresh
 
+from sipdomains.access import SEE_CALLS
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'"
@@ -39,18 +41,35 @@ def page(view: View[P]) -> View[P]:
     return wrapper
 
 
-def operator_page(view: View[P]) -> View[P]:
-    """A page for whoever is logged in; others are led to the login and back."""
+def permitted(permission: str) -> Callable[[View[P]], View[P]]:
+    """A page for who is logged in and has ``permission``; strangers are led to the login and back.
 
-    @wraps(view)
-    def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if request.user.is_authenticated:
+    Which accounts' things the page shows is not settled here: the view asks ``access.scope_of``.
+    """
+
+    def decorator(view: View[P]) -> View[P]:
+        @wraps(view)
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return _to_login(request)
+            if not request.user.has_perm(permission):
+                return render(request, "web/not_allowed.html", status=403)
             return view(request, *args, **kwargs)
-        if request.headers.get("HX-Request") == "true":
-            # A refresh of a page whose session has ended: load the page anew, which leads to the
-            # login, instead of putting the login form into the middle of it.
-            response: HttpResponse = HttpResponseClientRefresh()
-            return response
-        return redirect_to_login(request.get_full_path())
 
-    return page(wrapper)
+        return page(wrapper)
+
+    return decorator
+
+
+def operator_page(view: View[P]) -> View[P]:
+    """A page for whoever may see calls."""
+    return permitted(SEE_CALLS)(view)
+
+
+def _to_login(request: HttpRequest) -> HttpResponseBase:
+    if request.headers.get("HX-Request") == "true":
+        # A refresh of a page whose session has ended: load the page anew, which leads to the
+        # login, instead of putting the login form into the middle of it.
+        response: HttpResponse = HttpResponseClientRefresh()
+        return response
+    return redirect_to_login(request.get_full_path())

@@ -7,12 +7,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from sipdomains import selectors, sids
+from sipdomains.access import HEAR_RECORDINGS, scope_of
 from sipdomains.selectors import Cursor
-from sipdomains.web.pages import operator_page
+from sipdomains.web.pages import permitted
 from sipdomains.web.related import sounds
 
 
-@operator_page
+@permitted(HEAR_RECORDINGS)
 @require_safe
 def recording_list(request: HttpRequest) -> HttpResponse:
     given = request.GET.get("before", "")
@@ -20,6 +21,6 @@ def recording_list(request: HttpRequest) -> HttpResponse:
         before = Cursor.parse(given, sids.RECORDING) if given else None
     except ValueError:
         raise Http404("This page of the recordings does not exist.") from None
-    page = selectors.recordings_page(before)
+    page = selectors.recordings_page(scope_of(request.user), before)
     context = {"sounds": sounds(page.recordings), "older": page.older, "newest": before is None}
     return render(request, "web/recordings.html", context)

@@ -46,7 +46,7 @@ def test_other_requests_are_refused(client, alice, bob) -> None:
     )
     for form, signature in (
         (FORM | {"AccountSid": alice.sid}, ""),
-        (FORM | {"AccountSid": alice.sid}, good[:-2] + "A="),
+        (FORM | {"AccountSid": alice.sid}, "A" * 27 + "="),
         (FORM | {"AccountSid": alice.sid, "To": "forged"}, good),
         (FORM | {"AccountSid": bob.sid}, good),
         (FORM | {"AccountSid": "AC0"}, good),

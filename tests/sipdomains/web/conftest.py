@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import Group
 
+from sipdomains import access
 from sipdomains.models import Account, Call, CallEvent, Notification, SipDomain, WebhookRequest
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -15,8 +17,22 @@ def _served(settings):
 
 
 @pytest.fixture
-def operator(django_user_model):
-    return django_user_model.objects.create_user("operator", password="correct horse")
+def make_user(django_user_model):
+    """A user in these groups, bound to these accounts."""
+
+    def make(name, *groups, accounts=(), **fields):
+        user = django_user_model.objects.create_user(name, password="correct horse", **fields)
+        user.groups.set(Group.objects.filter(name__in=groups))
+        for account in accounts:
+            user.account_members.create(account=account)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def operator(make_user):
+    return make_user("operator", access.OPERATOR, access.EVERY_ACCOUNT)
 
 
 @pytest.fixture

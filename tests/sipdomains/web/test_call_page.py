@@ -174,7 +174,7 @@ def test_page_costs_the_same_for_any_call(
         add_note(full, 11200)
     for call in (bare, full):
         # session, user, call, events, attempts, notes, legs, recordings, transfers, callbacks
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(12):
             page_of(desk, call)
 
 

@@ -6,6 +6,7 @@ import pytest
 import time_machine
 
 from sipdomains import sids
+from sipdomains.access import EVERYTHING
 from sipdomains.models import Account, OutboxMessage, OutboxState, Transfer, TransferState
 from sipdomains.models.recordings import RecordingSource, RecordingStatus
 from sipdomains.selectors import Cursor, recordings_page
@@ -213,7 +214,7 @@ def test_pages_of_recordings_hold_each_once(desk, add_recording):
     made = [add_recording(started_at=NOON + timedelta(seconds=n // 2)) for n in range(7)]
     found, before = [], None
     for _ in range(9):
-        page = recordings_page(before, size=3)
+        page = recordings_page(EVERYTHING, before, size=3)
         found += [row.sid for row in page.recordings]
         before = page.older
         if before is None:
@@ -232,7 +233,9 @@ def test_list_of_recordings_costs_the_same_for_many(
     assert "No recordings yet" in desk.get("/recordings/").content.decode()
     for _ in range(20):
         add_recording(make_call())
-    with django_assert_num_queries(3):  # session, user, recordings with their calls
+    with django_assert_num_queries(
+        5
+    ):  # session, user, permissions (2), recordings with their calls
         desk.get("/recordings/")
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from sipdomains import selectors
+from sipdomains.access import EVERYTHING
 from sipdomains.models import DomainAlias
 from sipdomains.selectors import CallFilter, Cursor, calllog, calls_page
 from sipserver.calls.termination import CAUSES
@@ -21,13 +22,13 @@ def sids(page):
 
 def walk_older(wanted=ANYTHING, size=4, scan=selectors.SCAN_LIMIT, between=lambda: None):
     """All SIDs from the newest page on, page by page."""
-    found, page = [], calls_page(wanted, size=size, scan=scan)
+    found, page = [], calls_page(wanted, EVERYTHING, size=size, scan=scan)
     for _ in range(100):
         found.append(sids(page))
         if page.older is None:
             return found, page
         between()
-        page = calls_page(wanted, before=page.older, size=size, scan=scan)
+        page = calls_page(wanted, EVERYTHING, before=page.older, size=size, scan=scan)
     raise AssertionError("paging does not end")
 
 
@@ -96,7 +97,7 @@ def test_filter_finds_exactly(varied, fields, expected):
     if fields.get("text", "").startswith("sid of "):
         fields = fields | {"text": varied[fields["text"][7:]].sid}
     names = {call.sid: name for name, call in varied.items()}
-    page = calls_page(CallFilter(**fields))
+    page = calls_page(CallFilter(**fields), EVERYTHING)
     assert {names[sid] for sid in sids(page)} == (set(varied) if expected is ALL else expected)
 
 
@@ -127,7 +128,7 @@ def test_newer_pages_lead_back_without_gaps(make_call):
     found = sids(page)
     late = [make_call(NOON + timedelta(hours=1, seconds=number)).sid for number in range(4)]
     while page.newer is not None:
-        page = calls_page(CallFilter(), after=page.newer, size=4)
+        page = calls_page(CallFilter(), EVERYTHING, after=page.newer, size=4)
         found = sids(page) + found
     assert page.newest
     assert found == (made + late)[::-1]
@@ -135,7 +136,9 @@ def test_newer_pages_lead_back_without_gaps(make_call):
 
 def test_newest_page_is_full_when_few_calls_are_newer(make_call):
     made = [make_call(NOON + timedelta(seconds=number)).sid for number in range(6)]
-    page = calls_page(CallFilter(), after=Cursor(NOON + timedelta(seconds=4), made[4]), size=4)
+    page = calls_page(
+        CallFilter(), EVERYTHING, after=Cursor(NOON + timedelta(seconds=4), made[4]), size=4
+    )
     assert page.newest
     assert sids(page) == made[:1:-1]
 
@@ -144,7 +147,7 @@ def test_search_looks_at_a_bounded_number_of_calls_and_says_how_far_it_came(make
     for number in range(30):
         make_call(NOON + timedelta(seconds=number))
     wanted = CallFilter(text="nobody")
-    first = calls_page(wanted, scan=10)
+    first = calls_page(wanted, EVERYTHING, scan=10)
     assert first.calls == []
     assert first.scanned_to == NOON + timedelta(seconds=19)
     pages, last = walk_older(wanted, scan=10)
@@ -172,7 +175,7 @@ def test_bounded_search_finds_every_match_once_whatever_the_bound(make_call):
         for _ in range(100):
             if page.newer is None:
                 break
-            page = calls_page(wanted, after=page.newer, size=2, scan=scan)
+            page = calls_page(wanted, EVERYTHING, after=page.newer, size=2, scan=scan)
             back = [sid for sid in sids(page) if sid not in back] + back
         assert back == matches[::-1], scan
 
@@ -197,7 +200,7 @@ def test_list_query_is_served_by_an_index(
 ):
     at = {cursor: Cursor(NOON, "CA" + "5" * 32)} if cursor else {}
     with django_assert_max_num_queries(5) as captured:
-        calls_page(CallFilter(**fields), scan=3, **at)
+        calls_page(CallFilter(**fields), EVERYTHING, scan=3, **at)
     lists = [query["sql"] for query in captured if "sipdomains_call" in query["sql"]]
     assert lists
     for sql in lists:
@@ -231,8 +234,8 @@ def test_story_is_bounded_and_costs_the_same_for_any_call(
         add_attempt(call)
         add_note(call, 11200)
     with django_assert_num_queries(8):
-        story = selectors.call_story(call.sid)
+        story = selectors.call_story(call.sid, EVERYTHING)
     assert len(story.events) == 3
     assert not story.complete
     assert (len(story.webhook_requests), len(story.notifications), len(story.legs)) == (4, 4, 2)
-    assert selectors.call_story("CA" + "f" * 32) is None
+    assert selectors.call_story("CA" + "f" * 32, EVERYTHING) is None

@@ -119,11 +119,16 @@ def register() -> None:
     for model in AUDITED:
         auditlog.register(
             model,
-            exclude_fields=[*_NOISE],
+            exclude_fields=[*_NOISE, *_reverse(model)],
             mask_fields=[*SECRETS.get(model, ())],
             mask_callable="sipdomains.audit.masked",
         )
         model.get_additional_data = lambda self: additional_data()  # type: ignore[union-attr] # what auditlog looks for
+
+
+def _reverse(model: type[Model]) -> list[str]:
+    """What points to the row, which is no part of it."""
+    return [field.name for field in model._meta.get_fields() if field.auto_created]
 
 
 def masked(value: str) -> str:

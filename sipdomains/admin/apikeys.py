@@ -34,7 +34,7 @@ class ApiKeyAdmin(ConfigurationAdmin):
     message, which would wait in a cookie, nor on a page that can be opened again."""
 
     account_path = "account_id"
-    list_display = ("friendly_name", "sid", "account", "state", "created_at", "last_used_at")
+    list_display = ("friendly_name", "account", "state", "last_used_at", "created_at", "sid")
     list_select_related = ("account",)
     list_filter = (InForceFilter,)
     search_fields = ("friendly_name", "=sid", "account__friendly_name", "=account__sid")
@@ -71,7 +71,7 @@ class ApiKeyAdmin(ConfigurationAdmin):
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": f"API key {obj} is made",
+            "title": f"API key made: {obj}",
             "opts": self.opts,
             "key": obj,
             "secret": obj.shown_secret,

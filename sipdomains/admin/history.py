@@ -11,6 +11,9 @@ from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from sipdomains import audit
 from sipdomains.admin.base import ReadOnlyAdmin
@@ -40,20 +43,30 @@ admin.site.unregister(LogEntry)
 
 @admin.register(LogEntry)
 class HistoryAdmin(LogEntryAdminMixin, ReadOnlyAdmin):  # type: ignore[misc] # without types
-    list_display = ("timestamp", "who", "action", "resource_url", "what", "remote_addr")
-    list_display_links = ("timestamp",)
+    list_display = ("time", "who", "change", "fields_changed", "remote_addr")
+    list_display_links = ("time",)
     list_select_related = ("actor", "content_type")
     list_filter = ("action", KindFilter, "timestamp")
     search_fields = (
         "object_repr", "=object_pk", "actor__username", "additional_data__credential", "changes",
     )  # fmt: skip
-    fields = ("timestamp", "who", "remote_addr", "action", "resource_url", "object_pk", "msg")
-    readonly_fields = ("who", "resource_url", "msg")
+    fields = ("time", "who", "remote_addr", "action", "resource_url", "object_pk", "msg")
+    readonly_fields = ("time", "who", "resource_url", "msg")
+
+    @admin.display(description="time", ordering="timestamp")
+    def time(self, entry: Any) -> SafeString:
+        at = f"{localtime(entry.timestamp):%Y-%m-%d %H:%M:%S}"
+        return format_html('<span style="white-space: nowrap">{}</span>', at)
 
     @admin.display(description="by", ordering="actor")
     def who(self, entry: Any) -> str:
         return audit.who(entry)
 
+    @admin.display(description="change")
+    def change(self, entry: Any) -> str:
+        return f"{entry.get_action_display()} {entry.content_type.name} {entry.object_repr}"
+
     @admin.display(description="fields")
-    def what(self, entry: Any) -> str:
-        return ", ".join(entry.changes or ())
+    def fields_changed(self, entry: Any) -> str:
+        """Of a change; what is made or deleted is changed in all of them."""
+        return ", ".join(entry.changes) if entry.action == LogEntry.Action.UPDATE else ""

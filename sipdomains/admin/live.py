@@ -18,7 +18,7 @@ from sipdomains.models import CallCommand, CallOrder
 class CallCommandAdmin(LinksToCall, ReadOnlyAdmin):
     account_path = "call__account_id"
     list_display = (
-        "requested_at", "kind", "call_link", "requested_by", "state", "reason", "settled_at",
+        "requested_at", "kind", "state", "reason", "call_link", "requested_by",
     )  # fmt: skip
     list_display_links = ("requested_at",)
     list_filter = ("state", "kind")

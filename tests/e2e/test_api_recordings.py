@@ -1,0 +1,267 @@
+"""Recordings of live calls that REST asks for, with a real phone; the files are decoded.
+
+The phone speaks 440 Hz all the time and hears what the document plays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+import wave
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+
+from tests.e2e.baresip import Baresip
+from tests.e2e.server import DOMAIN, PASSWORD, ROOT, USER, Answer, Application, Server, wait_for
+from tests.e2e.sound import SILENCE, Samples, loudest, tone
+
+pytestmark = pytest.mark.e2e
+
+EDGE = 0.15  # seconds about a change that are not looked at
+SUBMIT = """
+import json, sys
+from sipdomains.models import Call
+from sipdomains.services import commands
+for line in sys.stdin:
+    sid, kind, payload = json.loads(line)
+    command = commands.submit(Call.objects.get(pk=sid), kind, payload, "test")
+    command = commands.wait(command.pk, 10)
+    print(json.dumps([command.state, command.result, command.error_code]), flush=True)
+"""
+
+
+class Rest:
+    """Asks for changes of calls, from another process than the node's."""
+
+    def __init__(self, server: Server) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "manage.py", "shell", "--no-imports", "-c", SUBMIT],
+            cwd=ROOT, env=server.environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def ask(self, call_sid: str, kind: str, **payload: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([call_sid, kind, payload]) + "\n")
+        self._process.stdin.flush()
+        state, result, code = json.loads(self._process.stdout.readline())
+        assert (state, code) == ("applied", 0)
+        return dict(result)
+
+    def start(self, call_sid: str, **payload: Any) -> str:
+        return str(self.ask(call_sid, "recording-start", **payload)["recording_sid"])
+
+    def change(self, call_sid: str, sid: str, status: str, behavior: str = "silence") -> None:
+        self.ask(
+            call_sid, "recording-update", recording_sid=sid, status=status, pause_behavior=behavior
+        )
+
+    def close(self) -> None:
+        self._process.communicate(timeout=10)  # its end of file
+
+
+@pytest.fixture
+def rest(server: Server) -> Iterator[Rest]:
+    with contextlib.closing(Rest(server)) as running:
+        yield running
+
+
+@pytest.fixture
+def alice(
+    server: Server, app: Application, domain: dict[str, Any], tmp_path: Path
+) -> Iterator[Baresip]:
+    """In a call that plays 1000 Hz."""
+    app.document("/voice", "<Play>/api-1000.wav</Play><Pause length='60'/>")
+    app.answers["/api-1000.wav"] = Answer(tone(1000.0, 60), "audio/wav")
+    app.document("/told", "")
+    phone = Baresip(server, tmp_path / "alice", transport="udp", codec="pcmu")
+    with contextlib.closing(phone):
+        phone.wait_until("Call established")
+        yield phone
+
+
+def call_of(server: Server) -> str:
+    """The one that is going on, once its sound is heard."""
+    query = (
+        "SELECT call_id FROM sipdomains_callevent JOIN sipdomains_call ON sid = call_id"
+        " WHERE kind = 'media' AND ended_at IS NULL AND data LIKE '%first-packet%'"
+    )
+    [row] = wait_for("call with sound", lambda: server.rows(query))
+    return str(row["call_id"])
+
+
+def times(server: Server, call_sid: str, sid: str) -> list[tuple[str, float]]:
+    """What happened to a recording, and when (seconds)."""
+    query = "SELECT data, at FROM sipdomains_callevent WHERE call_id = ? AND kind = 'recording'"
+    told = [
+        (json.loads(row["data"]), datetime.fromisoformat(row["at"]).replace(tzinfo=UTC))
+        for row in server.rows(f"{query} ORDER BY seq", call_sid)
+    ]
+    return [(data["what"], at.timestamp()) for data, at in told if data["recording_sid"] == sid]
+
+
+def final(server: Server, sid: str) -> dict[str, Any]:
+    query = "SELECT * FROM sipdomains_recording WHERE sid = ? AND status = 'completed'"
+    [row] = wait_for("final recording", lambda: server.rows(query, sid))
+    return dict(row)
+
+
+def decoded(data: bytes) -> list[Samples]:
+    with wave.open(io.BytesIO(data)) as file:
+        assert (file.getframerate(), file.getsampwidth()) == (8000, 2)
+        samples = np.frombuffer(file.readframes(1 << 24), "<i2").astype(float)
+        return [samples[at :: file.getnchannels()] for at in range(file.getnchannels())]
+
+
+def stored(server: Server, row: dict[str, Any]) -> list[Samples]:
+    return decoded((server.home / "storage" / row["file"]).read_bytes())
+
+
+def part(samples: Samples, begin: float, end: float) -> Samples:
+    return samples[int((begin + EDGE) * 8000) : int((end - EDGE) * 8000)]
+
+
+def after(server: Server, call_sid: str, sid: str, what: str, seconds: float) -> None:
+    """Let so much time pass after it. Rows of events come a little later than they are made."""
+    at = wait_for(what, lambda: dict(times(server, call_sid, sid)).get(what))
+    time.sleep(max(0.0, at + seconds - time.time()))
+
+
+@pytest.mark.usefixtures("alice")
+def test_paused_resumed_and_stopped_during_speech(
+    server: Server, app: Application, domain: dict[str, Any], rest: Rest
+) -> None:
+    call = call_of(server)
+    told = {"url": f"{app.url}/told", "method": "POST", "events": ["in-progress", "completed"]}
+    sid = rest.start(call, channels=2, callback=told)
+    after(server, call, sid, "started", 1.0)
+    rest.change(call, sid, "paused")
+    query = "SELECT status FROM sipdomains_recording WHERE sid = ?"
+    assert server.rows(query, sid) == [{"status": "paused"}]
+    after(server, call, sid, "paused", 1.0)
+    rest.change(call, sid, "in-progress")
+    assert server.rows(query, sid) == [{"status": "in-progress"}]
+    after(server, call, sid, "resumed", 1.0)
+    rest.change(call, sid, "stopped")
+    row = final(server, sid)
+    after(server, call, sid, "ended", 0.0)
+    assert (row["source"], row["ended_by"], row["track"], row["channels"]) == (
+        "StartCallRecordingAPI", "api", "both", 2,
+    )  # fmt: skip
+    happened = times(server, call, sid)
+    assert [what for what, _ in happened] == ["started", "paused", "resumed", "ended"]
+    paused, resumed, ended = (at - happened[0][1] for _, at in happened[1:])
+    channels = stored(server, row)
+    assert len(channels[0]) == len(channels[1])
+    assert len(channels[0]) / 8000 == pytest.approx(ended, abs=0.3)
+    for samples, pitch in zip(channels, (440, 1000), strict=True):
+        for begin, end in ((0.0, paused), (resumed, ended)):
+            assert loudest(part(samples, begin, end)) == pytest.approx(pitch, abs=5)
+        assert np.abs(part(samples, paused, resumed)).max() == 0
+
+    wait_for("callbacks", lambda: len(hits_of(app)) == 2)
+    hits = hits_of(app)
+    assert [hit["RecordingStatus"] for hit in hits] == ["in-progress", "completed"]
+    done = hits[-1]
+    assert (done["CallSid"], done["RecordingChannels"], done["RecordingSource"]) == (
+        call, "2", "StartCallRecordingAPI",
+    )  # fmt: skip
+    # What the application is told can be fetched as it is told.
+    fetched = decoded(fetch(f"{done['RecordingUrl']}.wav", domain))
+    assert [len(samples) for samples in fetched] == [len(samples) for samples in channels]
+    assert len(decoded(fetch(f"{done['RecordingUrl']}?RequestedChannels=1", domain))) == 1
+
+
+def hits_of(app: Application) -> list[dict[str, str]]:
+    return [hit.values for hit in app.hits if hit.path == "/told"]
+
+
+def fetch(url: str, domain: dict[str, Any]) -> bytes:
+    owner = f"{domain['account_sid']}:{domain['auth_token']}".encode()
+    request = Request(url, headers={"Authorization": "Basic " + b64encode(owner).decode()})
+    with urlopen(request, timeout=10) as response:
+        return bytes(response.read())
+
+
+def test_hang_up_while_paused(server: Server, rest: Rest, alice: Baresip) -> None:
+    call = call_of(server)
+    sid = rest.start(call, track="inbound")
+    after(server, call, sid, "started", 1.5)
+    rest.change(call, sid, "paused", "skip")
+    after(server, call, sid, "paused", 0.5)
+    alice.close()
+    row = final(server, sid)
+    assert row["ended_by"] == "hangup"
+    after(server, call, sid, "ended", 0.0)
+    (_, started), (_, paused), _ = times(server, call, sid)
+    [samples] = stored(server, row)
+    assert len(samples) / 8000 == pytest.approx(paused - started, abs=0.2)
+    assert loudest(part(samples, 0.0, paused - started)) == pytest.approx(440, abs=5)
+    ended = "SELECT ended_at FROM sipdomains_call WHERE sid = ?"
+    wait_for("final call", lambda: server.rows(ended, call)[0]["ended_at"])
+
+
+def test_two_at_once_go_on_under_a_live_update(
+    server: Server, app: Application, rest: Rest, alice: Baresip
+) -> None:
+    app.document("/other", "<Play>/api-700.wav</Play><Pause length='60'/>")
+    app.answers["/api-700.wav"] = Answer(tone(700.0, 60), "audio/wav")
+    call = call_of(server)
+    whole = rest.start(call, track="outbound")
+    parts = rest.start(call, channels=2, track="both")
+    after(server, call, parts, "started", 1.0)
+    rest.change(call, parts, "paused", "skip")
+    rest.ask(call, "redirect", url=f"{app.url}/other", method="POST")
+    wait_for("the other sound", lambda: "/api-700.wav" in app.paths())
+    after(server, call, parts, "paused", 2.0)
+    rest.change(call, parts, "in-progress")
+    after(server, call, parts, "resumed", 1.5)
+    alice.close()
+    row, other = final(server, whole), final(server, parts)
+    after(server, call, parts, "ended", 0.0)
+    (_, started), (_, paused), (_, resumed), _ = times(server, call, parts)
+    left, right = stored(server, other)
+    assert loudest(part(left, 0.0, len(left) / 8000)) == pytest.approx(440, abs=5)
+    assert loudest(part(right, 0.0, paused - started)) == pytest.approx(1000, abs=5)
+    assert loudest(right[-8000:-1600]) == pytest.approx(700, abs=5)
+    [heard] = stored(server, row)
+    assert len(heard) - len(right) >= (resumed - paused - 0.2) * 8000
+    assert loudest(heard[4000:8000]) == pytest.approx(1000, abs=5)
+    assert loudest(heard[-8000:-1600]) == pytest.approx(700, abs=5)
+    assert np.abs(heard[-8000:-1600]).max() > SILENCE
+
+
+def test_node_killed_while_paused_leaves_what_was_before(
+    own_server: Server, app: Application, tmp_path: Path
+) -> None:
+    own_server.start()
+    own_server.create_domain(DOMAIN, f"{app.url}/voice", "--username", USER, "--password", PASSWORD)
+    app.document("/voice", "<Play>/api-1000.wav</Play>")
+    app.answers["/api-1000.wav"] = Answer(tone(1000.0, 60), "audio/wav")
+    phone = Baresip(own_server, tmp_path / "alice", transport="udp", codec="pcmu")
+    with contextlib.closing(phone), contextlib.closing(Rest(own_server)) as rest:
+        call = call_of(own_server)
+        sid = rest.start(call)
+        after(own_server, call, sid, "started", 1.0)
+        rest.change(call, sid, "paused", "skip")
+        after(own_server, call, sid, "paused", 1.5)
+        (_, started), (_, paused) = times(own_server, call, sid)
+        own_server.kill()
+    own_server.start()
+    row = final(own_server, sid)
+    assert row["ended_by"] == "node-lost"
+    [samples] = stored(own_server, row)
+    assert len(samples) / 8000 == pytest.approx(paused - started, abs=0.3)
+    own_server.stop()

@@ -1,4 +1,4 @@
-"""Calls: list, fetch, delete (rest-api.md section 3)."""
+"""Calls (rest-api.md section 3)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from sipdomains.api import dates, vendor
+from sipdomains.api import call_plans, commands, dates, vendor
+from sipdomains.api.call_inputs import CallInput, CallUpdate
 from sipdomains.api.errors import ApiError
 from sipdomains.api.fields import Constant, Text, Time, rfc2822
 from sipdomains.api.output import Output
 from sipdomains.api.queries import text
 from sipdomains.api.resources import Resource
+from sipdomains.contracts import NotificationRecord
 from sipdomains.models import Call, CallStatus
-from sipdomains.selectors import account_calls
+from sipdomains.selectors import account_calls, depth
 from sipdomains.selectors.stretch import Stretch
+from sipdomains.services import call_deletion, orders
+from sipdomains.services import calls as call_log
+from sipdomains.services.call_deletion import NotOver
+from sipdomains.services.orders import QueueFull
 
 # "initiated" is only a word of callbacks: here such a call has left the queue and rings.
 _SHOWN_STATUS = {CallStatus.INITIATED.value: CallStatus.RINGING.value}
@@ -98,6 +107,8 @@ class Calls(Resource):
     KEY = "calls"
     ORDER = account_calls.ORDER
     output = CallOutput
+    create_input = CallInput
+    update_input = CallUpdate
     filters = (
         "To",
         "From",
@@ -121,6 +132,56 @@ class Calls(Resource):
             started=dates.span(query, "StartTime"),
             ended=dates.span(query, "EndTime"),
         )
+
+    def make(self, request: Request) -> Response:
+        wanted = call_plans.wanted(self.account, self.read(CallInput))
+        try:
+            call = orders.create_call(
+                self.account,
+                wanted.plan,
+                callback=wanted.callback,
+                sip_username=wanted.username,
+                sip_password=wanted.password,
+                requested_by=self.client.credential,
+            )
+        except QueueFull as error:
+            raise ApiError(error.code, f"Too many calls in the queue: {error}", 429) from error
+        self._warn(call, wanted.warnings)
+        return Response(self.shown(call), status=201)
+
+    def change(self, request: Request) -> Response:
+        call = self.row()
+        given = self.read(CallUpdate, partial=True)
+        command = call_plans.change(given)
+        if command is not None:
+            commands.ask(call, *command, self.client.credential)
+            if given.get("Url") and given.get("Twiml"):
+                self._warn(call, [call_plans.URL_WINS])
+        return Response(self.shown(self.row()))
+
+    def remove(self, row: Call) -> None:
+        try:
+            call_deletion.delete(row, self.client.credential)
+        except NotOver:
+            text = "The call is in progress: it can be deleted when it is over"
+            raise ApiError(vendor.NOT_COMPLETE, text) from None
+        depth.forget(self.account.sid)
+
+    def _warn(self, call: Call, warnings: list[tuple[int, str]]) -> None:
+        """Of what was given and is not used: the call goes on."""
+        notes = [
+            NotificationRecord(
+                at=timezone.now().timestamp(),
+                code=code,
+                level="warning",
+                message=text,
+                call_sid=call.sid,
+                account_sid=self.account.sid,
+            )
+            for code, text in warnings
+        ]
+        if notes:
+            call_log.apply(notes)
 
 
 def _statuses(wanted: str) -> tuple[str, ...]:

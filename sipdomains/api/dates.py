@@ -1,8 +1,8 @@
 """Filters by time: ``Name``, ``Name<`` and ``Name>`` (rest-api.md section 1).
 
-The value is a day, ``2024-01-02``, or a moment, ``2024-01-02T03:04:05Z``, exact to the second; a
-time zone that is not given is UTC. Each stands for the whole of it: ``<`` and ``>`` include the day
-or the second that they name.
+The value is a day, ``2024-01-02``, which is its midnight, or a moment, ``2024-01-02T03:04:05Z``; a
+time zone that is not given is UTC. ``Name`` alone means the whole day of it, for clients write even
+a day as a moment. ``<`` and ``>`` include the second that they name.
 """
 
 from __future__ import annotations
@@ -29,11 +29,18 @@ def span(query: QueryDict, name: str) -> Span:
         text = query.get(name + suffix, "")
         if not text:
             continue
-        first, behind = _read(name, text)
-        if suffix != "<":
-            since.append(first)
-        if suffix != ">":
-            until.append(behind)
+        moment = _read(name, text)
+        try:
+            match suffix:
+                case ">":
+                    since.append(moment)
+                case "<":
+                    until.append(moment + timedelta(seconds=1))
+                case _:
+                    since.append(moment.replace(hour=0, minute=0, second=0))
+                    until.append(since[-1] + timedelta(days=1))
+        except OverflowError:
+            raise _unreadable(name) from None
     return Span(max(since, default=None), min(until, default=None))
 
 
@@ -42,16 +49,18 @@ def names(name: str) -> tuple[str, str, str]:
     return name, f"{name}<", f"{name}>"
 
 
-def _read(name: str, text: str) -> tuple[datetime, datetime]:
+def _read(name: str, text: str) -> datetime:
     try:
         if _DAY.match(text):
-            first = datetime.combine(date.fromisoformat(text), time(), UTC)
-            return first, first + timedelta(days=1)
+            return datetime.combine(date.fromisoformat(text), time(), UTC)
         if len(text) <= _LONGEST and _MOMENT.match(text):
             moment = datetime.fromisoformat(text)
-            moment = moment.replace(tzinfo=moment.tzinfo or UTC, microsecond=0).astimezone(UTC)
-            return moment, moment + timedelta(seconds=1)
+            return moment.replace(tzinfo=moment.tzinfo or UTC, microsecond=0).astimezone(UTC)
     except (ValueError, OverflowError):
-        pass  # looks like one, but there is no such day
+        raise _unreadable(name) from None
+    raise _unreadable(name)
+
+
+def _unreadable(name: str) -> ApiError:
     example = "2024-01-02 or 2024-01-02T03:04:05Z"
-    raise ApiError(vendor.INVALID_PARAMETER, f"{name} is not a date such as {example}")
+    return ApiError(vendor.INVALID_PARAMETER, f"{name} is not a date such as {example}")

@@ -36,7 +36,9 @@ def resource_uri(account_sid: str, *path: str) -> str:
 # --- out ------------------------------------------------------------------------------------------
 
 
-@extend_schema_field({"type": "string", "example": "Tue, 01 Sep 2020 00:00:00 +0000"})
+@extend_schema_field(
+    {"type": "string", "nullable": True, "example": "Tue, 01 Sep 2020 00:00:00 +0000"}
+)
 class Time(serializers.Field):  # type: ignore[type-arg] # generic in the stubs only
     def __init__(self, source: str | None = None) -> None:
         super().__init__(read_only=True, source=source)

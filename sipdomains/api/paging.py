@@ -24,6 +24,9 @@ MAX_SIZE = 1000
 _MAX_NUMBER = 10**9
 _OLDER, _NEWER = "PA", "PB"
 _TOKEN = re.compile(r"(PA|PB)([A-Z]{2}[0-9a-f]{32})([0-9]{1,16})(?:-([0-9]{1,13}))?\Z")
+_NO_SID = "XX" + "0" * 32
+_NUMBERED = "EV"  # of lists whose rows have no SID but a number
+_LARGEST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,16 +35,22 @@ def token(turn: Turn) -> str | None:
     if turn.place is None:
         return None
     micros = (turn.place.at - _EPOCH) // timedelta(microseconds=1)
+    sid = turn.place.sid or _NO_SID
+    if isinstance(sid, int):
+        sid = f"{_NUMBERED}{sid:032x}"
     skip = f"-{turn.skip}" if turn.skip else ""
-    return f"{_NEWER if turn.newer else _OLDER}{turn.place.sid}{micros}{skip}"
+    return f"{_NEWER if turn.newer else _OLDER}{sid}{micros}{skip}"
 
 
-def parse(text: str) -> Turn:
-    """What :func:`token` gave. Raises ApiError."""
+def parse(text: str, *, numeric: bool = False) -> Turn:
+    """What :func:`token` gave for such a list. Raises ApiError."""
     match = _TOKEN.match(text)
-    if match is None:
-        raise ApiError(vendor.INVALID_PARAMETER, "PageToken is none that this API gave out")
-    kind, sid, micros, skip = match.groups()
+    if match is None or (match[2].startswith(_NUMBERED) != numeric and match[2] != _NO_SID):
+        raise ApiError(vendor.INVALID_PARAMETER, "PageToken is none that this list gave out")
+    kind, given, micros, skip = match.groups()
+    sid: str | int = "" if given == _NO_SID else given
+    if sid and numeric:
+        sid = min(int(given[len(_NUMBERED) :], 16), _LARGEST)
     place = Place(_EPOCH + timedelta(microseconds=int(micros)), sid)
     return Turn(place, newer=kind == _NEWER, skip=int(skip or 0))
 
@@ -55,7 +64,7 @@ class Wanted:
     turn: Turn
 
     @classmethod
-    def of(cls, query: QueryDict) -> Wanted:
+    def of(cls, query: QueryDict, *, numeric: bool = False) -> Wanted:
         size = _number(query.get("PageSize", ""), DEFAULT_SIZE)
         if not 1 <= size <= MAX_SIZE:
             raise ApiError(vendor.BAD_PAGE_SIZE, f"PageSize must be from 1 to {MAX_SIZE}")
@@ -63,7 +72,7 @@ class Wanted:
         if not 0 <= number <= _MAX_NUMBER:
             raise ApiError(vendor.INVALID_PARAMETER, "Page must be a number from 0")
         text = query.get("PageToken", "")
-        return cls(size, number, parse(text) if text else Turn(skip=number * size))
+        return cls(size, number, parse(text, numeric=numeric) if text else Turn(skip=number * size))
 
 
 def _number(text: str, otherwise: int) -> int:

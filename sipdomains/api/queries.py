@@ -16,3 +16,11 @@ def text(query: QueryDict, name: str) -> str:
     if len(value) > _LONGEST or "\x00" in value:
         raise ApiError(vendor.INVALID_PARAMETER, f"{name} is too long or holds a NUL")
     return value
+
+
+def flag(query: QueryDict, name: str) -> bool:
+    """``true`` or ``false``, which it is when it is not given. Raises ApiError."""
+    value = query.get(name, "").lower()
+    if value not in ("", "true", "false"):
+        raise ApiError(vendor.INVALID_PARAMETER, f"{name} must be true or false")
+    return value == "true"

@@ -113,6 +113,7 @@ class Resource(AccountView):
     KEY: ClassVar[str]
     ORDER: ClassVar[Order] = Order("created_at")
     output: ClassVar[type[Output]]
+    fetched_output: ClassVar[type[Output] | None] = None  # where a row alone is shown with more
     create_input: ClassVar[type[Input]] = Input
     update_input: ClassVar[type[Input]] = Input
     filters: ClassVar[tuple[str, ...]] = ()  # query parameters that ``filtered`` knows
@@ -143,7 +144,7 @@ class Resource(AccountView):
         return self.output(row, context={"view": self}).data
 
     def list(self, request: Request, **_: str) -> Response:
-        wanted = paging.Wanted.of(request.query_params)
+        wanted = paging.Wanted.of(request.query_params, numeric=self.ORDER.numeric)
         rows, rest = self.sought()
         page = keyset.page(rows, wanted.size, wanted.turn, rest, owner=self.account.sid)
         items = self.output(page.rows, many=True, context={"view": self}).data

@@ -122,6 +122,8 @@ class ResourceSchema(AutoSchema):
                 answers["201"] = self._resource.output
             case "destroy":
                 answers["204"] = OpenApiResponse(description="It is gone.")
+            case "retrieve":
+                answers["200"] = self._resource.fetched_output or self._resource.output
             case _:
                 answers["200"] = self._resource.output
         return answers

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from sipdomains.api import accounts, applications, calls, sip
+from sipdomains.api import (
+    accounts,
+    applications,
+    calls,
+    events,
+    notifications,
+    recordings,
+    sip,
+)
 from sipdomains.api.resources import Nowhere, routes
 
 _EVERYTHING = "list create retrieve update destroy"
+_READ = "list retrieve"
 _MAPPING = "list create retrieve destroy"
+_CALL = "Calls/<str:call_sid>"
 _DOMAIN = "SIP/Domains/<str:domain_sid>"
 
 urlpatterns = [
@@ -17,7 +27,12 @@ urlpatterns = [
         "Accounts/<str:sid>.json", accounts.Accounts.as_view({"get": "retrieve", "post": "update"})
     ),
     *routes("Applications", applications.Applications, _EVERYTHING),
-    *routes("Calls", calls.Calls, "list retrieve"),
+    *routes("Calls", calls.Calls, _EVERYTHING),
+    *routes(f"{_CALL}/Recordings", recordings.CallRecordings, _EVERYTHING),
+    *routes(f"{_CALL}/Notifications", notifications.CallNotifications, _READ),
+    *routes(f"{_CALL}/Events", events.CallEvents, "list"),
+    *routes("Recordings", recordings.Recordings, "list retrieve destroy"),
+    *routes("Notifications", notifications.Notifications, _READ),
     *routes("SIP/Domains", sip.Domains, _EVERYTHING),
     *routes("SIP/CredentialLists", sip.CredentialLists, _EVERYTHING),
     *routes("SIP/CredentialLists/<str:list_sid>/Credentials", sip.Credentials, _EVERYTHING),

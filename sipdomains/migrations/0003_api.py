@@ -145,6 +145,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='recording',
+            index=models.Index(condition=models.Q(('status', 'deleted'), _negated=True), fields=['account', '-started_at', '-sid'], name='recording_kept_by_account'),
+        ),
+        migrations.AddIndex(
+            model_name='recording',
             index=models.Index(condition=models.Q(('status__in', ('in-progress', 'paused'))), fields=['node'], name='recording_open_by_node'),
         ),
         migrations.AddField(

@@ -74,6 +74,11 @@ class Recording(models.Model):
             models.Index(fields=["-started_at"], name="recording_by_time"),
             models.Index(fields=["account", "-started_at", "-sid"], name="recording_by_account"),
             models.Index(
+                fields=["account", "-started_at", "-sid"],
+                name="recording_kept_by_account",
+                condition=~Q(status="deleted"),
+            ),
+            models.Index(
                 fields=["node"],
                 name="recording_open_by_node",
                 condition=Q(status__in=("in-progress", "paused")),

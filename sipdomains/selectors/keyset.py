@@ -18,9 +18,8 @@ from sipdomains.selectors import depth
 from sipdomains.selectors.stretch import Place, Stretch
 
 SCAN_LIMIT = 2_000
-_NO_SID = "XX" + "0" * 32
-_BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC), _NO_SID)
-_AFTER_ALL = Place(datetime(2200, 1, 1, tzinfo=UTC), _NO_SID)
+_BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC))
+_AFTER_ALL = Place(datetime(2200, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,17 @@ class Place:
     """Of a row, in the order of (time, SID). An empty SID is before all rows of that time."""
 
     at: datetime
-    sid: str = ""
+    sid: Any = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By a time, then by a text that is unique in the list. Names of the columns."""
+    """By a time, then by what is unique in the list: a SID, or a number if it is ``numeric``. Names
+    of the columns."""
 
     time: str
     sid: str = "pk"
+    numeric: bool = False
 
     def of(self, row: Any) -> Place:
         return Place(getattr(row, self.time), getattr(row, self.sid))

@@ -8,6 +8,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from sipdomains import redaction
 from sipdomains.web import formatting
 from sipdomains.web.errorcodes import explain
 
@@ -18,8 +19,8 @@ register.filter("direction_words", formatting.direction_words)
 register.filter("ended_by", formatting.ended_by)
 register.filter("explain", explain)
 register.filter("file_size", formatting.file_size)
-register.filter("masked", formatting.masked)
-register.filter("masked_pairs", formatting.masked_pairs)
+register.filter("masked", redaction.masked)
+register.filter("masked_pairs", redaction.masked_pairs)
 register.filter("party", formatting.party)
 register.filter("refer_end", formatting.refer_end)
 register.filter("short_uri", formatting.short_uri)

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
-
-from twimlrunner.twiml.redact import without_passwords
-
-# As greedy as a browser: an "@" may stand in the password, which belongs in no document.
-_URL_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/?#:@]*):[^\s/?#]*@", re.IGNORECASE)
-_SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"}
-)
 
 STATUS_WORDS = {
     "queued": "Queued",
@@ -111,26 +100,6 @@ def milliseconds(value: float) -> str:
     if value >= 1000:
         return f"{value / 1000:.2f} s"
     return f"{value:.0f} ms" if value >= 10 or value < 0.05 else f"{value:.1f} ms"
-
-
-def masked(text: str) -> str:
-    """``text`` with the passwords of the URLs in it, and typed digits, made unreadable."""
-    if ":" not in text and "=" not in text:
-        return text
-    return without_passwords(_URL_PASSWORD.sub(r"\1:…@", text))
-
-
-def masked_pairs(pairs: Any) -> list[tuple[str, str]]:
-    """Header or parameter pairs for display: secrets hidden, oddly stored ones left out."""
-    if not isinstance(pairs, Iterable) or isinstance(pairs, (str, bytes, dict)):
-        return []
-    shown = []
-    for pair in pairs:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            continue
-        name, value = str(pair[0]), str(pair[1])
-        shown.append((name, "…" if name.lower() in _SECRET_HEADERS else masked(value)))
-    return shown
 
 
 def file_size(size: int) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from sipdomains.models import Call, OutboxMessage, OutboxState, Recording, RecordingStatus, Transfer
+from sipdomains.redaction import masked
 from sipdomains.web.errorcodes import CodeInfo, explain
-from sipdomains.web.formatting import masked
 from sipdomains.web.webhooks import Attempt
 
 RECORDING_WORDS = {

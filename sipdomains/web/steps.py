@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sipdomains.models import CallEvent
-from sipdomains.web.formatting import masked, milliseconds, offset
+from sipdomains.redaction import masked
+from sipdomains.web.formatting import milliseconds, offset
 
 OUTCOMES = {
     "continue": "done",

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sipdomains.models import CallEvent
-from sipdomains.web.formatting import ended_by, masked, offset, refer_end, status_word
+from sipdomains.redaction import masked
+from sipdomains.web.formatting import ended_by, offset, refer_end, status_word
 from sipdomains.web.steps import OUTCOMES
 
 _NOBODY: Mapping[str, str] = {}

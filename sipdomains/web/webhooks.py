@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipdomains.models import WebhookRequest
+from sipdomains.redaction import masked, masked_pairs
 from sipdomains.web.errorcodes import CodeInfo, explain
-from sipdomains.web.formatting import masked, masked_pairs, milliseconds, offset
+from sipdomains.web.formatting import milliseconds, offset
 from sipdomains.web.steps import numbered
 
 

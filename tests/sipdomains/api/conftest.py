@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -15,6 +16,11 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from sipdomains.live import Outcome
+from sipdomains.models import Call, CallCommand
+from sipdomains.services import commands
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 BASE = "/2010-04-01/Accounts"
 
 
@@ -76,6 +82,60 @@ def refused(work) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def _nobody_has_asked_yet():
     cache.clear()
+
+
+@pytest.fixture
+def make_call(alice):
+    """Calls of Alice that were answered and are over, unless said otherwise."""
+    made = 0
+
+    def make(seconds: float = 0, **fields: Any) -> Call:
+        nonlocal made
+        made += 1
+        at = NOON + timedelta(seconds=seconds)
+        values = {
+            "sid": f"CA{made:032x}",
+            "account": alice,
+            "node": "boot",
+            "direction": "inbound",
+            "from_uri": "sip:alice@pbx.example.net",
+            "to_uri": "sip:100@pbx.example.net",
+            "status": "completed",
+            "started_at": at,
+            "answered_at": at + timedelta(seconds=1),
+            "ended_at": at + timedelta(seconds=13),
+            "updated_at": at + timedelta(seconds=13),
+            "duration": 12,
+        }
+        return Call.objects.create(**values | fields)
+
+    return make
+
+
+@pytest.fixture
+def live_call(make_call) -> Call:
+    return make_call(status="in-progress", ended_at=None, duration=None)
+
+
+@pytest.fixture
+def node(monkeypatch):
+    """The node that carries the calls: it settles what it is asked as ``node.says`` tells, and
+    keeps the commands. None: it says nothing."""
+
+    class Node:
+        says: Outcome | None = Outcome()
+        asked: list[CallCommand] = []
+
+        def wait(self, command_id: int, seconds: float) -> CallCommand:
+            command = CallCommand.objects.get(pk=command_id)
+            self.asked = [*self.asked, command]
+            if self.says is not None:
+                commands.settle(command_id, self.says)
+            return CallCommand.objects.get(pk=command_id)
+
+    node = Node()
+    monkeypatch.setattr(commands, "wait", node.wait)
+    return node
 
 
 @pytest.fixture

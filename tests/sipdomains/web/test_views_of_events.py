@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sipdomains import redaction
 from sipdomains.contracts import CALL_STATUSES, EVENT_KINDS
 from sipdomains.models import Call, CallEvent
 from sipdomains.selectors import ORDINARY_CAUSES
@@ -459,14 +460,14 @@ def test_milliseconds(value, text):
     ],
 )
 def test_passwords_in_urls_are_masked(text, shown):
-    assert formatting.masked(text) == shown
+    assert redaction.masked(text) == shown
 
 
 def test_secret_headers_are_masked_and_odd_pairs_left_out():
     pairs = [["authorization", "Basic x"], ["Set-Cookie", "s=1"], ["A", "http://u:p@h"], ["B"], "C"]
     shown = [("authorization", "…"), ("Set-Cookie", "…"), ("A", "http://u:…@h")]
-    assert formatting.masked_pairs(pairs) == shown
-    assert formatting.masked_pairs(None) == formatting.masked_pairs({"a": 1}) == []
+    assert redaction.masked_pairs(pairs) == shown
+    assert redaction.masked_pairs(None) == redaction.masked_pairs({"a": 1}) == []
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ _SDES_KEY = re.compile(r"(a=crypto:\d+\s+\S+\s+inline:)\S+", re.IGNORECASE)
 
 
 def trace_data(message: MessageTraced) -> dict[str, Any]:
-    """``data`` of a ``sip`` event: ``dir peer transport summary text``."""
+    """``data`` of a ``sip`` event: ``dir peer local transport summary text``."""
     text = message.data[:MAX_TEXT].decode("utf-8", "replace")
     first = text.partition("\r\n")[0]
     lowered = text.lower()
@@ -33,14 +33,26 @@ def trace_data(message: MessageTraced) -> dict[str, Any]:
         text = _BODY.sub(r"\1…", text)
     if "a=crypto:" in lowered:
         text = _SDES_KEY.sub(r"\1…", text)
-    flow = message.flow
+    transport, peer, local = _places(message)
     return {
         "dir": "out" if message.outbound else "in",
-        "peer": format_host_port(*flow.remote) if flow else "",
-        "transport": flow.transport if flow else "",
+        "peer": peer,
+        "local": local,
+        "transport": transport,
         "summary": _summary(first, text),
         "text": text,
     }
+
+
+def _places(message: MessageTraced) -> tuple[str, str, str]:
+    """Transport, the far end and ours, as far as they are known."""
+    if message.flow is not None:
+        transport, local, remote, _ = message.flow
+        return transport, format_host_port(*remote), format_host_port(*local)
+    if message.target is not None:
+        transport, host, port = message.target
+        return transport, format_host_port(host, port), ""
+    return "", "", ""
 
 
 def _summary(first: str, text: str) -> str:

@@ -209,13 +209,15 @@ class MessageTraced(NamedTuple):
     """One message of a usage went over the wire (retransmissions are not repeated).
 
     Comes after the event that introduces the usage, and may come after the one that ends it: the
-    ACK of a refused INVITE, the 200 to a BYE. A tuple because there are many of them.
+    ACK of a refused INVITE, the 200 to a BYE. A tuple because there are many of them. ``target`` as
+    in :class:`Outgoing`, for what goes out.
     """
 
     usage: int
     outbound: bool
     data: bytes
     flow: Flow | None
+    target: tuple[str, str, int] | None = None
 
 
 SipEvent = (

@@ -34,7 +34,7 @@ class Output:
         """Queue bytes. ``usage`` not 0 traces them: given for the first copy of a message only."""
         self.messages.append(Outgoing(data, flow, target))
         if usage:
-            self.events.append(MessageTraced(usage, True, data, flow))
+            self.events.append(MessageTraced(usage, True, data, flow, target))
 
 
 def server_key(request: Request, method: str) -> Key:

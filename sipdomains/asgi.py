@@ -11,3 +11,6 @@ warnings.filterwarnings(
     "ignore", message="StreamingHttpResponse must consume synchronous iterators"
 )
 application = get_asgi_application()
+
+# Pages send tasks too; without it they would go to Celery's own default broker.
+from sipdomains import celery  # noqa: E402, F401 - it reads the settings that are chosen above

@@ -28,6 +28,7 @@ TASK_REAP_DEAD_NODES = "sipdomains.reap_dead_nodes"
 TASK_FORGET_OLD = "sipdomains.forget_old"
 TASK_DELIVER_CALLBACKS = "twimlrunner.deliver_callbacks"
 TASK_FOLLOW_UP_TRANSFER = "twimlrunner.follow_up_transfer"
+TASK_REPEAT_REQUEST = "twimlrunner.repeat_request"
 
 QUEUE_TWIML = "twiml"
 QUEUE_CALLBACKS = "callbacks"
@@ -330,7 +331,8 @@ class TransferChanged:
 class WebhookAttempt:
     """One HTTP request to a customer, finished or failed (one row per attempt).
 
-    ``purpose`` is ``document`` or ``status-callback``. Times: ``at`` wall clock start,
+    ``purpose`` is ``document``, ``status-callback``, ``recording-callback`` or ``repeat`` (by an
+    operator, answers nothing). Times: ``at`` wall clock start,
     ``duration_ms`` whole attempt, ``connect_ms`` and ``first_byte_ms`` from its start (0 unknown).
     ``response_body`` is cut to the stored limit.
     """
@@ -358,7 +360,7 @@ class WebhookAttempt:
 
 
 EVENT_KINDS = (
-    "sip",  # one message: data = {dir: in|out, peer, transport, text, summary}
+    "sip",  # one message: data = {dir: in|out, peer, local, transport, text, summary}
     "accepted",  # passed authentication: data = {username, acl}
     "ringing",
     "answered",

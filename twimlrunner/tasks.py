@@ -24,13 +24,14 @@ from sipdomains.contracts import (
     TASK_DELIVER_CALLBACKS,
     TASK_FETCH_DOCUMENTS,
     TASK_FOLLOW_UP_TRANSFER,
+    TASK_REPEAT_REQUEST,
     ContractError,
     FetchDocument,
     FetchReply,
     WebhookAttempt,
     from_wire,
 )
-from sipdomains.services import accounts, calls, transfers
+from sipdomains.services import accounts, calls, repeats, transfers
 from twimlrunner.webhooks.callbacks import CallbackMessage, CallbackOutcome
 from twimlrunner.webhooks.config import WebhookConfig
 from twimlrunner.webhooks.delivery import CallbackWorker
@@ -121,6 +122,17 @@ def deliver_callbacks(ids: list[str]) -> None:
 def follow_up_transfer(call_sid: str, number: int) -> None:
     """Write the outcome of a transfer back to the call log, once."""
     transfers.settle(call_sid, number)
+
+
+@app.task(name=TASK_REPEAT_REQUEST, ignore_result=True, Request=UnacknowledgedRequest)  # type: ignore[untyped-decorator]
+def repeat_request(request_id: str, number: int) -> None:
+    """Send a stored request again, because an operator wants to see what is answered today. No call
+    hears of it; its attempts are stored under ``request_id``."""
+    message = repeats.message(request_id, number)
+    if message is None:
+        log.error("request %s cannot be repeated: it is gone", number)
+        return
+    fetch_worker().repeat(message, auth_token(message.account_sid))
 
 
 def write_attempts(attempts: Sequence[WebhookAttempt]) -> None:

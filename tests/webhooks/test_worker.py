@@ -11,7 +11,9 @@ from sipdomains.contracts import CancelFetch, FetchDocument, from_wire, to_wire
 from tests.webhooks.brokers import eventually
 from tests.webhooks.peers import TOKEN, Application, answer, listening
 from twimlrunner.webhooks.batching import BatchWriter
+from twimlrunner.webhooks.callbacks import CallbackMessage
 from twimlrunner.webhooks.config import WebhookConfig
+from twimlrunner.webhooks.egress import EgressPolicy
 from twimlrunner.webhooks.worker import FetchWorker
 
 
@@ -248,3 +250,42 @@ def test_a_write_that_fails_loses_its_batch_only(caplog):
     writer.close(5)
     assert written == [2]
     assert "1 items lost" in caplog.text
+
+
+def repeated(url, **fields):
+    return CallbackMessage(
+        id="repeat-1", stream="repeat-1", purpose="repeat", call_sid="CA1", account_sid="AC1",
+        created_at=time.time(), method="POST", url=url, parameters=[("CallSid", "CA1")],
+        deliveries=1, attempts=0, **fields,
+    )  # fmt: skip
+
+
+async def test_repeated_request_is_signed_and_only_stored(start):
+    bus, attempts = InProcessBus(), []
+    node = Node(bus, "")
+    application = Application(answer(200, b"<Response/>"))
+    worker = FetchWorker(WebhookConfig(), bus, attempts.extend)
+    async with listening(application) as port:
+        worker.repeat(repeated(f"http://127.0.0.1:{port}/voice"), TOKEN)
+        async with asyncio.timeout(5):
+            while not attempts:
+                await asyncio.sleep(0.001)
+        await close(worker)
+    [attempt] = attempts
+    assert (attempt.purpose, attempt.request_id, attempt.status) == ("repeat", "repeat-1", 200)
+    assert attempt.response_body == "<Response/>"
+    assert "X-Twilio-Signature" in dict(attempt.request_headers)
+    assert node.replies == {}
+
+
+@pytest.mark.parametrize(("url", "code"), [("nonsense", 11100), ("http://127.0.0.1:1/", 59902)])
+async def test_repeat_that_never_leaves_us_is_stored_with_its_reason(url, code):
+    attempts = []
+    config = WebhookConfig(egress=EgressPolicy(allow_loopback=False))
+    worker = FetchWorker(config, InProcessBus(), attempts.extend)
+    worker.repeat(repeated(url), TOKEN)
+    async with asyncio.timeout(5):
+        while not attempts:
+            await asyncio.sleep(0.001)
+    await close(worker)
+    assert [attempt.error_code for attempt in attempts] == [code]

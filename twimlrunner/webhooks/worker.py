@@ -26,11 +26,12 @@ from sipdomains.contracts import (
     from_wire,
     to_wire,
 )
+from twimlrunner.twiml.redact import without_passwords
 from twimlrunner.webhooks.batching import BatchWriter
 from twimlrunner.webhooks.callbacks import CallbackMessage, CallbackOutcome
 from twimlrunner.webhooks.client import WebhookClient
 from twimlrunner.webhooks.config import WebhookConfig
-from twimlrunner.webhooks.policy import INTERNAL_FAILURE, OVERLOADED
+from twimlrunner.webhooks.policy import INTERNAL_FAILURE, OVERLOADED, Verdict
 from twimlrunner.webhooks.url import InvalidUrl, parse_url
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,10 @@ class FetchWorker:
         """Deliver a promised callback beside the documents: who sends them bounds how many."""
         return asyncio.run_coroutine_threadsafe(self._send(message, token), self._loop)
 
+    def repeat(self, message: CallbackMessage, token: str) -> None:
+        """Send it at once and store its attempts; that it failed is one of them."""
+        asyncio.run_coroutine_threadsafe(self._repeat(message, token), self._loop)
+
     def reply(self, replies: Sequence[FetchReply]) -> None:
         """Answer without a fetch (account unknown …)."""
         for reply in replies:
@@ -166,6 +171,17 @@ class FetchWorker:
             return await self._client.deliver(message, token)
         finally:
             self._running.pop(message.id, None)
+
+    async def _repeat(self, message: CallbackMessage, token: str) -> None:
+        try:
+            outcome = await self._send(message, token)
+        except Exception:
+            log.exception("repeating a request failed unexpectedly")
+            outcome = CallbackOutcome(
+                message, Verdict.REFUSED, (), INTERNAL_FAILURE, "internal failure, see the log"
+            )
+        for attempt in outcome.attempts or (_unsent(outcome),):
+            self._record(attempt)
 
     async def _drain(self, timeout: float) -> None:
         if self._running:
@@ -259,6 +275,24 @@ def _failure(document: FetchDocument, code: int, message: str) -> FetchReply:
         error_code=code,
         error_message=message,
         session=document.session,
+    )
+
+
+def _unsent(outcome: CallbackOutcome) -> WebhookAttempt:
+    """Of a request that did not get as far as to be one."""
+    message = outcome.message
+    return WebhookAttempt(
+        request_id=message.id,
+        attempt=1,
+        call_sid=message.call_sid,
+        account_sid=message.account_sid,
+        purpose=message.purpose,
+        at=time.time(),
+        method=message.method,
+        url=without_passwords(message.url),
+        parameters=message.parameters,
+        error_code=outcome.code or INTERNAL_FAILURE,
+        error_message=outcome.error,
     )
 
 

@@ -10,11 +10,15 @@ from sipdomains.selectors.calllog import (
     CallStory,
     Cursor,
     RecordingPage,
+    call,
+    call_event,
     call_story,
     calls_page,
     domain_names,
     recording,
     recordings_page,
+    webhook_attempts,
+    webhook_request,
 )
 
 __all__ = [
@@ -27,9 +31,13 @@ __all__ = [
     "CallStory",
     "Cursor",
     "RecordingPage",
+    "call",
+    "call_event",
     "call_story",
     "calls_page",
     "domain_names",
     "recording",
     "recordings_page",
+    "webhook_attempts",
+    "webhook_request",
 ]

@@ -139,8 +139,10 @@ class CallPage:
 @dataclass(frozen=True, slots=True)
 class CallStory:
     """A call with everything that belongs to it, each list in order of time and bounded;
-    ``complete`` is False when there were more events than MAX_EVENTS. ``legs`` are the call, the
-    one that placed it, and those that either of them placed; the first one came first."""
+    ``complete`` is False when there were more events than were asked for. ``legs`` are the call,
+    the one that placed it, and those that either of them placed; the first one came first.
+    ``others`` are the events of the legs that the call placed or was placed by; webhook requests
+    are those of these legs too."""
 
     call: Call
     events: list[CallEvent]
@@ -151,6 +153,7 @@ class CallStory:
     transfers: list[Transfer]
     callbacks: list[OutboxMessage]
     complete: bool
+    others: list[CallEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,29 +194,52 @@ def domain_names(scope: Scope, limit: int = 200) -> list[str]:
     return list(domains.values_list("domain_name", flat=True)[:limit])
 
 
-def call_story(sid: str, scope: Scope) -> CallStory | None:
-    """Everything about one call in eight queries; None when there is no such call."""
+def call_story(sid: str, scope: Scope, most: int | None = None) -> CallStory | None:
+    """Everything about one call in nine queries, of its events the first ``most``; None when there
+    is no such call."""
+    most = MAX_EVENTS if most is None else most
     call = scope.narrow(Call.objects.filter(sid=sid)).first()
     if call is None:
         return None
-    events = list(CallEvent.objects.filter(call_id=sid).order_by("seq")[: MAX_EVENTS + 1])
-    requests = WebhookRequest.objects.filter(call_id=sid).order_by("at", "attempt")
+    events = list(CallEvent.objects.filter(call_id=sid).order_by("seq")[: most + 1])
     notes = Notification.objects.filter(call_id=sid).order_by("at")
     root = call.parent_id or sid
-    legs = scope.narrow(Call.objects.filter(Q(sid=root) | Q(parent_id=root) | Q(parent_id=sid)))
+    found = scope.narrow(Call.objects.filter(Q(sid=root) | Q(parent_id=root) | Q(parent_id=sid)))
+    legs = list(found.only(*_LIST_FIELDS).order_by("started_at", "sid")[:MAX_RELATED])
+    near = [leg.sid for leg in legs if leg.parent_id == sid or leg.sid == call.parent_id]
+    requests = WebhookRequest.objects.filter(call_id__in=[sid, *near]).order_by("at", "attempt")
+    others = CallEvent.objects.filter(call_id__in=near).order_by("at", "seq")
     return CallStory(
         call=call,
-        events=events[:MAX_EVENTS],
+        events=events[:most],
         webhook_requests=list(requests[:MAX_RELATED]),
         notifications=list(notes[:MAX_RELATED]),
-        legs=list(legs.only(*_LIST_FIELDS).order_by("started_at", "sid")[:MAX_RELATED]),
+        legs=legs,
         recordings=list(call.recordings.order_by("started_at")[:MAX_RELATED]),
         transfers=list(call.transfers.order_by("number")[:MAX_RELATED]),
         callbacks=list(
             call.outbox_messages.order_by("created_at", "stream", "position")[:MAX_RELATED]
         ),
-        complete=len(events) <= MAX_EVENTS,
+        complete=len(events) <= most,
+        others=list(others[:most]),
     )
+
+
+def call(sid: str, scope: Scope) -> Call | None:
+    return scope.narrow(Call.objects.filter(sid=sid)).first()
+
+
+def call_event(sid: str, seq: int) -> CallEvent | None:
+    return CallEvent.objects.filter(call_id=sid, seq=seq).first()
+
+
+def webhook_request(call_sid: str, number: int) -> WebhookRequest | None:
+    return WebhookRequest.objects.filter(call_id=call_sid, pk=number).first()
+
+
+def webhook_attempts(call_sid: str, request_id: str) -> list[WebhookRequest]:
+    found = WebhookRequest.objects.filter(call_id=call_sid, request_id=request_id)
+    return list(found.order_by("attempt")[:MAX_RELATED])
 
 
 def recordings_page(

@@ -17,14 +17,13 @@ from sipdomains.access import scope_of
 from sipdomains.models import CallDirection
 from sipdomains.models.recordings import UNDER_WAY
 from sipdomains.selectors import CallStory, Cursor
+from sipdomains.web.course import FIRST_ROWS, course
 from sipdomains.web.formatting import party
 from sipdomains.web.forms import CallFilterForm
-from sipdomains.web.ladder import ladder
 from sipdomains.web.media import media_rows
 from sipdomains.web.pages import operator_page
 from sipdomains.web.related import callbacks, legs, sounds, transfers
 from sipdomains.web.steps import documents
-from sipdomains.web.timeline import timeline
 from sipdomains.web.verdict import verdict
 from sipdomains.web.webhooks import attempts
 
@@ -76,6 +75,7 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
         (
             story.call.updated_at,
             len(story.events),
+            len(story.others),
             len(story.webhook_requests),
             len(story.notifications),
             *(leg.updated_at for leg in story.legs),
@@ -86,35 +86,49 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
     )
     if _refreshed(request, version):
         return HttpResponse(status=204)
-    context = _story_context(story, timezone.now()) | {"version": version}
+    every_row = request.GET.get("rows") == "all"
+    context = _story_context(story, timezone.now(), every_row) | {"version": version}
     fragment = request.headers.get("HX-Request") == "true"
     return render(request, "web/_call.html" if fragment else "web/call.html", context)
 
 
-def _story_context(story: CallStory, now: datetime) -> dict[str, Any]:
+def _story_context(story: CallStory, now: datetime, every_row: bool) -> dict[str, Any]:
     call = story.call
-    zero = min([call.started_at, *(event.at for event in story.events[:1])])
+    zero = beginning(story)
     placed = call.direction != CallDirection.INBOUND
     peer = "called party" if placed else "caller"
     related = legs(story.legs, call)
-    names = {leg.call.sid: party(leg.who, call.domain_name) for leg in related}
     tries = attempts(story.webhook_requests, zero)
     return {
         "call": call,
         "story": story,
         "peer": peer,
         "refreshing": _unsettled(story, now),
+        "every_row": every_row,
         "verdict": verdict(call, story.events),
         "legs": related,
         "sounds": sounds(story.recordings),
         "transfers": transfers(story.transfers),
         "callbacks": callbacks(story.callbacks, tries),
-        "ladder": ladder(story.events, zero),
+        "course": course(
+            call.sid,
+            [*story.events, *story.others],
+            zero,
+            legs=related,
+            attempts=tries,
+            notes=story.notifications,
+            placed=placed,
+            peer=party(call.to_uri if placed else call.from_uri, call.domain_name),
+            limit=None if every_row else FIRST_ROWS,
+        ),
         "documents": documents(story.events, zero),
-        "timeline": timeline(story.events, zero, placed=placed, names=names),
-        "attempts": tries,
         "media": media_rows(call.media, peer),
     }
+
+
+def beginning(story: CallStory) -> datetime:
+    """What the times of the page count from."""
+    return min([story.call.started_at, *(event.at for event in story.events[:1])])
 
 
 def _unsettled(story: CallStory, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from sipdomains.models import Call, OutboxMessage, OutboxState, Recording, RecordingStatus, Transfer
 from sipdomains.redaction import masked
 from sipdomains.web.errorcodes import CodeInfo, explain
+from sipdomains.web.formatting import party
 from sipdomains.web.webhooks import Attempt
 
 RECORDING_WORDS = {
@@ -51,12 +52,16 @@ _OUTBOX_TONES = {"pending": "queued", "delivered": "completed", "failed": "faile
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """``role`` caller or called; ``who`` is the party at its other end."""
+    """``role`` caller or called; ``who`` is the party at its other end, ``name`` the same short."""
 
     call: Call
     role: str
     who: str
     current: bool
+
+    @property
+    def name(self) -> str:
+        return party(self.who, self.call.domain_name)
 
 
 @dataclass(frozen=True, slots=True)

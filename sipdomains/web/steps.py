@@ -9,6 +9,7 @@ from datetime import datetime
 from sipdomains.models import CallEvent
 from sipdomains.redaction import masked
 from sipdomains.web.formatting import milliseconds, offset
+from sipdomains.web.source import Line, numbered
 
 OUTCOMES = {
     "continue": "done",
@@ -25,8 +26,14 @@ REASONS = {
     "redirect": "Redirect",
     "url": "URL of the call that REST created",
     "live-update": "live update by REST",
+    "gather-action": "action of Gather",
+    "record-action": "action of Record",
+    "dial-action": "action of Dial",
+    "refer-action": "action of Refer",
 }
 _INLINE = "given by REST, without a URL"
+
+SHOWN_LINES = 60
 
 
 @dataclass(slots=True)
@@ -49,9 +56,13 @@ class Document:
     reason: str
     at: datetime
     start: str
-    lines: list[tuple[int, str, bool]]
+    lines: list[Line]
     verbs: list[str]
     steps: list[Step] = field(default_factory=list)
+
+    @property
+    def long(self) -> bool:
+        return len(self.lines) > SHOWN_LINES
 
     @property
     def skipped(self) -> list[str]:
@@ -81,14 +92,10 @@ def documents(events: Iterable[CallEvent], zero: datetime) -> list[Document]:
                 ended = running.pop(data.get("index", -1), None)
                 if ended is not None:
                     _end(ended, event)
+    ran = [document for document in found if document.steps]
     for document in found:
-        _mark(document)
+        _mark(document, last=bool(ran) and document is ran[-1])
     return found
-
-
-def numbered(text: str) -> list[tuple[int, str, bool]]:
-    """Lines with their numbers; the flag, set elsewhere, is for lines that ran."""
-    return [(number, line, False) for number, line in enumerate(text.splitlines(), 1)]
 
 
 def _document(event: CallEvent, reason: str, zero: datetime) -> Document:
@@ -121,6 +128,14 @@ def _end(step: Step, event: CallEvent) -> None:
     step.outcome = OUTCOMES.get(outcome, outcome)
 
 
-def _mark(document: Document) -> None:
-    ran = {step.line for step in document.steps}
-    document.lines = [(number, text, number in ran) for number, text, _ in document.lines]
+def _mark(document: Document, *, last: bool) -> None:
+    """What ran and what became of it, beside the lines of the verbs."""
+    lines = {line.number: line for line in document.lines}
+    for step in document.steps:
+        line = lines.get(step.line)
+        if line is None:
+            continue
+        line.ran = True
+        line.failed = line.failed or step.failed
+        line.last = last and step is document.steps[-1]
+        line.beside.append(f"{step.outcome}, {step.duration}" if step.outcome else "")

@@ -1,15 +1,11 @@
-"""Every stored fact of a call in one line each. Pure."""
+"""A stored fact of a call in one line. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from sipdomains.models import CallEvent
-from sipdomains.redaction import masked
-from sipdomains.web.formatting import ended_by, offset, refer_end, status_word
+from sipdomains.web.formatting import ended_by, refer_end
 from sipdomains.web.steps import OUTCOMES
 
 _NOBODY: Mapping[str, str] = {}
@@ -21,35 +17,6 @@ UNBRIDGED = {
     "transfer": "the call was transferred",
     "transferred": "the call was transferred",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    at: datetime
-    offset: str
-    kind: str
-    words: str
-    status: str
-
-
-def timeline(
-    events: Iterable[CallEvent],
-    zero: datetime,
-    *,
-    placed: bool = False,
-    names: Mapping[str, str] | None = None,
-) -> list[Fact]:
-    """``placed``: it is a call of ours; ``names`` says who the other legs' SIDs are."""
-    return [
-        Fact(
-            at=event.at,
-            offset=offset(event.at, zero),
-            kind=event.kind,
-            words=masked(describe(event.kind, event.data, placed=placed, names=names or {})),
-            status=status_word(event.status) if event.status else "",
-        )
-        for event in events
-    ]
 
 
 def describe(  # noqa: C901, PLR0912 - a table of kinds, one line or two each
@@ -105,6 +72,10 @@ def describe(  # noqa: C901, PLR0912 - a table of kinds, one line or two each
             return f"{get('verb')}: {OUTCOMES.get(get('outcome'), get('outcome'))}"
         case "media":
             return _media(data)
+        case "interrupt":
+            why = get("what")
+            new = "A new document takes the place of the running one"
+            return new if why == "redirected" else f"What runs is ended: {why.replace('-', ' ')}"
         case _:
             return get("what") or get("reason") or get("cause")
 

@@ -4,7 +4,7 @@ from django.contrib.auth import views as auth
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sipdomains.web import calls, recordings
+from sipdomains.web import call_downloads, call_parts, calls, recordings, repeats
 from sipdomains.web.pages import page
 
 app_name = "web"
@@ -13,6 +13,15 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="web:calls"), name="home"),
     path("calls/", calls.call_list, name="calls"),
     path("calls/<str:sid>/", calls.call_detail, name="call"),
+    path("calls/<str:sid>/call.json", call_downloads.as_json, name="call-json"),
+    path("calls/<str:sid>/ladder.txt", call_downloads.as_ladder, name="call-ladder"),
+    path("calls/<str:sid>/messages.pcap", call_downloads.as_pcap, name="call-pcap"),
+    path("calls/<str:sid>/events/<int:seq>/", call_parts.event, name="call-event"),
+    path(
+        "calls/<str:sid>/requests/<int:number>/<str:part>/", call_parts.request, name="call-request"
+    ),
+    path("calls/<str:sid>/requests/<int:number>/repeat", repeats.repeat, name="call-repeat"),
+    path("calls/<str:sid>/repeats/<str:request_id>/", repeats.outcome, name="call-repeated"),
     path("recordings/", recordings.recording_list, name="recordings"),
     path(
         "login/",

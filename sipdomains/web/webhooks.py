@@ -10,7 +10,10 @@ from sipdomains.models import WebhookRequest
 from sipdomains.redaction import masked, masked_pairs
 from sipdomains.web.errorcodes import CodeInfo, explain
 from sipdomains.web.formatting import milliseconds, offset
-from sipdomains.web.steps import numbered
+from sipdomains.web.source import Line, numbered
+
+SIGNATURE = "X-Twilio-Signature"
+_MARKUP = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,25 @@ class Attempt:
     parameters: list[tuple[str, str]]
     request_headers: list[tuple[str, str]]
     response_headers: list[tuple[str, str]]
-    body: list[tuple[int, str, bool]]
+    body: list[Line]
     error: CodeInfo | None
     message: str
 
     @property
     def good(self) -> bool:
         return not self.row.error_code and 200 <= self.row.status < 300
+
+    @property
+    def signature(self) -> str:
+        """What the application could check the request by, empty when it was not signed."""
+        return next((value for name, value in self.request_headers if name == SIGNATURE), "")
+
+    def weight(self, part: str) -> int:
+        """About how many characters it takes to show the ``request`` or the ``response``."""
+        request = (*self.parameters, *self.request_headers)
+        pairs = request if part == "request" else self.response_headers
+        size = sum(len(name) + len(value) + _MARKUP for name, value in pairs)
+        return size + (0 if part == "request" else 3 * len(self.row.response_body))
 
 
 def attempts(rows: Iterable[WebhookRequest], zero: datetime) -> list[Attempt]:

@@ -134,7 +134,7 @@ def test_an_operator_finds_and_opens_a_call_by_keyboard(
     press(browser, Keys.ENTER)
     wait(browser, lambda _: refused.sid in browser.current_url)
     assert "Refused with 403" in browser.find_element(By.CSS_SELECTOR, ".verdict").text
-    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.ladder g line")) == 2
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".course .arrow")) == 2
     browser.find_element(By.CSS_SELECTOR, "#m-2 summary").send_keys(Keys.ENTER)
     text = browser.find_element(By.CSS_SELECTOR, "#m-2 pre")
     wait(browser, lambda _: text.is_displayed())

@@ -112,7 +112,7 @@ def test_page_of_a_placed_call_speaks_of_the_called_party(desk, make_call, add_e
     )
     add_event(call, "sip", {"dir": "out", "summary": "INVITE", "text": "INVITE"})
     body = page_of(desk, call)
-    assert ">called party</text>" in body
+    assert '<span class="role">called party</span>' in body
     assert "placed by Dial" in body
     assert "the caller" not in body.partition("</header>")[2].lower()
 

@@ -233,7 +233,7 @@ def test_story_is_bounded_and_costs_the_same_for_any_call(
         add_event(call, "ringing", after=number)
         add_attempt(call)
         add_note(call, 11200)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         story = selectors.call_story(call.sid, EVERYTHING)
     assert len(story.events) == 3
     assert not story.complete

@@ -1,4 +1,4 @@
-"""Pure parts: ladder, steps, timeline, media, codes, verdicts, formatting."""
+"""Pure parts: steps, timeline, media, codes, verdicts, formatting."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +12,9 @@ from sipdomains.selectors import ORDINARY_CAUSES
 from sipdomains.web import errorcodes, formatting
 from sipdomains.web import verdict as verdicts
 from sipdomains.web.errorcodes import explain
-from sipdomains.web.ladder import GAP, ROW, TOP, label, ladder, tone
 from sipdomains.web.media import media_rows
 from sipdomains.web.steps import documents
-from sipdomains.web.timeline import describe, timeline
+from sipdomains.web.timeline import describe
 from sipdomains.web.verdict import verdict
 from sipdomains.web.webhooks import phases
 from sipserver.calls.termination import CAUSES
@@ -25,74 +24,6 @@ from tests.sipdomains.web.conftest import NOON
 
 def event(kind, after=0.0, **data):
     return CallEvent(kind=kind, at=NOON + timedelta(seconds=after), data=data)
-
-
-def sip(way, summary, after=0.0, text=None):
-    fields = {"peer": "192.0.2.1:5060", "transport": "udp", "summary": summary}
-    return event("sip", after, dir=way, text=text or f"{summary} {after}", **fields)
-
-
-# --- ladder ---
-
-
-def test_arrows_follow_the_messages():
-    found = ladder(
-        [
-            sip("in", "INVITE", 0.0, "same"),
-            event("ringing"),
-            sip("out", "180 Ringing (INVITE)", 0.012),
-            sip("in", "INVITE", 0.5, "same"),
-            sip("out", "200 OK (INVITE)", 2.75),
-        ],
-        NOON,
-    )
-    shown = [(a.inbound, a.label, a.tone, a.offset, a.again, a.quiet, a.y) for a in found.arrows]
-    assert shown == [
-        (True, "INVITE", "request", "+0.000 s", False, 0.0, TOP),
-        (False, "180 Ringing (INVITE)", "provisional", "+0.012 s", False, 0.0, TOP + ROW),
-        (True, "INVITE", "request", "+0.500 s", True, 0.0, TOP + 2 * ROW),
-        (False, "200 OK (INVITE)", "success", "+2.750 s", False, 2.25, TOP + 3 * ROW + GAP),
-    ]
-    assert found.height == TOP + 4 * ROW + GAP
-    assert found.tones == ["provisional", "request", "success"]
-    assert [arrow.number for arrow in found.arrows] == [1, 2, 3, 4]
-    assert found.arrows[0].transport == "UDP"
-
-
-@pytest.mark.parametrize("data", [{}, {"dir": None, "summary": 5, "text": ["x"]}, {"text": "\0"}])
-def test_ladder_survives_odd_events(data):
-    found = ladder([CallEvent(kind="sip", at=NOON, data=data)], NOON)
-    assert len(found.arrows) == 1
-
-
-TONES = [
-    ("INVITE", "request"),
-    ("100 Trying", "provisional"),
-    ("200 OK (BYE)", "success"),
-    ("302 Moved Temporarily (INVITE)", "redirect"),
-    ("486 Busy Here (INVITE)", "client-error"),
-    ("503 Service Unavailable (INVITE)", "server-error"),
-    ("603", "server-error"),
-    ("1000", "request"),
-    ("", "request"),
-]
-
-
-@pytest.mark.parametrize(("summary", "expected"), TONES)
-def test_tone_is_the_status_class(summary, expected):
-    assert tone(summary) == expected
-
-
-@pytest.mark.parametrize(
-    ("summary", "expected"),
-    [
-        ("200 OK (INVITE)", "200 OK (INVITE)"),
-        ("407 Proxy Authentication Required (INVITE)", "407 Proxy Authentication Required"),
-        ("X" * 40, "X" * 32 + "…"),
-    ],
-)
-def test_label_fits(summary, expected):
-    assert label(summary) == expected
 
 
 # --- steps ---
@@ -110,7 +41,7 @@ def test_documents_hold_their_verbs_with_times_and_outcomes():
             event("verb-started", 3.5, index=1, verb="Redirect", line=9, summary=""),
             event("verb-ended", 3.5, index=1, verb="Redirect", outcome="fetch"),
             event("webhook", 3.5, url="http://a/2", method="POST", reason="redirect"),
-            event("document", 4.0, url="http://u:secret@a/2", verbs=["Play", "Play"], body=""),
+            event("document", 4.0, url="http://u:secret@a/2", verbs=["Play", "Play"], body="<P/>"),
             event("verb-started", 4.0, index=0, verb="Play", line=1, summary="Play x"),
             event("verb-ended", 4.1, index=0, verb="Play", outcome="failed 13420"),
             event("verb-started", 4.1, index=1, verb="Play", line=1, summary="Play y"),
@@ -124,12 +55,17 @@ def test_documents_hold_their_verbs_with_times_and_outcomes():
         ("+3.500 s", "0 ms", "led to another document", False),
     ]
     assert first.skipped == ["Play"]
-    assert first.lines == [(1, "1", False), (2, "2", True)]
+    assert [(line.ran, line.last, line.beside) for line in first.lines] == [
+        (False, False, []),
+        (True, False, ["done, 2.50 s"]),
+    ]
     assert second.url == "http://u:…@a/2"
     assert [(s.outcome, s.failed, s.duration) for s in second.steps] == [
         ("failed 13420", True, "100 ms"),
         ("", False, ""),
     ]
+    [line] = second.lines
+    assert (line.last, line.failed, line.beside) == (True, True, ["failed 13420, 100 ms", ""])
 
 
 def test_verbs_without_a_document_are_no_error():
@@ -178,7 +114,8 @@ WORDS = [
      "Transfer over with 486 (a final NOTIFY told)"),
     ("transfer", {"what": "ended", "by": "timeout", "status": 0},
      "Transfer over (nothing was told in time)"),
-    ("interrupt", {"what": "caller-hangup"}, "caller-hangup"),
+    ("interrupt", {"what": "caller-hangup"}, "What runs is ended: caller hangup"),
+    ("interrupt", {"what": "redirected"}, "A new document takes the place"),
     ("closed", {"cause": "reject"}, "reject"),
 ]
 # fmt: on
@@ -196,12 +133,6 @@ def test_events_of_a_placed_call_are_told_from_its_side():
 
 def test_the_table_above_has_every_kind():
     assert {kind for kind, *_ in WORDS} == set(EVENT_KINDS)
-
-
-def test_timeline_masks_passwords_in_urls():
-    facts = timeline([event("webhook", 61.5, url="http://bob:hunter2@app/x", method="GET")], NOON)
-    assert "hunter2" not in facts[0].words
-    assert facts[0].offset == "+1:01.500"
 
 
 # --- verdict ---

@@ -1,0 +1,188 @@
+"""A call as files to send to somebody: JSON, a ladder in plain text, packets. Pure.
+
+What the pages mask is masked here too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
+
+from sipdomains.models import CallEvent
+from sipdomains.redaction import masked, masked_pairs
+from sipdomains.selectors import CallStory
+from sipdomains.web.course import Course, Row
+from sipdomains.web.errorcodes import explain
+from sipdomains.web.pcap import Message
+from sipdomains.web.verdict import Verdict
+
+_LEFT_OUT = frozenset({"spool_path", "claimed_until", "published", "account_id", "order"})
+_PAIRS = frozenset({"headers", "parameters", "request_headers", "response_headers"})
+_LANE = 22
+# Our address and the peer's where they are not known, of each version of IP (RFC 5737, 3849).
+_UNKNOWN = (("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2"))
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def whole(story: CallStory, verdict: Verdict) -> str:
+    """Everything that is stored about a call, as JSON text."""
+    events = sorted([*story.events, *story.others], key=lambda event: (event.at, event.seq))
+    document = {
+        "call": _values(story.call),
+        "verdict": {
+            "headline": verdict.headline,
+            "reason": masked(verdict.reason),
+            "whose_turn": verdict.turn,
+            "how_to_mend": verdict.mend,
+        },
+        "legs": [_values(leg) for leg in story.legs if leg.sid != story.call.sid],
+        "events": [_event(event) for event in events],
+        "webhook_requests": [_values(row) for row in story.webhook_requests],
+        "notifications": [
+            _values(note) | {"title": explain(note.code).title, "mend": explain(note.code).mend}
+            for note in story.notifications
+        ],
+        "recordings": [_values(row) for row in story.recordings],
+        "transfers": [_values(row) for row in story.transfers],
+        "callbacks": [_values(row) for row in story.callbacks],
+        "complete": story.complete,
+    }
+    return json.dumps(document, cls=DjangoJSONEncoder, ensure_ascii=False, indent=1)
+
+
+def _values(row: Model) -> dict[str, Any]:
+    """The loaded columns of a row."""
+    loaded = {
+        field.attname: getattr(row, field.attname)
+        for field in row._meta.concrete_fields
+        if field.attname not in row.get_deferred_fields() and field.attname not in _LEFT_OUT
+    }
+    return {name: _value(name, value) for name, value in loaded.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _PAIRS:
+        return masked_pairs(value)
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {str(key): _value(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(name, item) for item in value]
+    if isinstance(value, datetime | int | float) or value is None:
+        return value
+    return str(value)
+
+
+def _event(event: CallEvent) -> dict[str, Any]:
+    return {
+        "call_sid": event.call_id,
+        "seq": event.seq,
+        "at": event.at,
+        "kind": event.kind,
+        "status": event.status,
+        "data": _value("data", event.data),
+    }
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def as_text(heading: Sequence[str], course: Course) -> str:
+    """The course of a call as a ladder in plain text, then its SIP messages in full."""
+    width = max([_LANE, *(len(lane.name) + 4 for lane in course.lanes)])
+    width = min(width, 32)
+    titles = "".join(_cut(lane.name or lane.role, width - 2).center(width) for lane in course.lanes)
+    roles = "".join(_cut(lane.role, width - 2).center(width) for lane in course.lanes)
+    margin = " " * 13
+    lines = [*heading, "", (margin + titles).rstrip(), (margin + roles).rstrip()]
+    for row in course.rows:
+        if row.quiet:
+            lines.append(f"{margin}{_rest(len(course.lanes), width)}   … {row.quiet:.1f} s later")
+        lines.append(
+            f"{row.offset:<13}{_drawn(row, len(course.lanes), width)}   {_one_line(row.words)}"
+        )
+    messages = [row for row in course.rows if row.text]
+    if messages:
+        lines += ["", "SIP messages", "============"]
+    for row in messages:
+        way = f"{row.peer} {row.transport}".strip()
+        lines += ["", f"--- {row.offset} {row.words}, {way} ---", row.text.replace("\r\n", "\n")]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _rest(lanes: int, width: int) -> str:
+    return "|".center(width) * lanes
+
+
+def _drawn(row: Row, lanes: int, width: int) -> str:
+    line = list(_rest(lanes, width))
+    begin, end = (lane * width + (width - 1) // 2 for lane in (row.first, row.last))
+    if row.first == row.last:
+        line[begin] = "*"
+        return "".join(line)
+    shaft = f" {row.label} ".center(end - begin - 1, "-")[: end - begin - 1]
+    line[begin + 1 : end] = shaft
+    if row.right or row.both:
+        line[end - 1] = ">"
+    if not row.right or row.both:
+        line[begin + 1] = "<"
+    return "".join(line)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# --- packets --------------------------------------------------------------------------------------
+
+
+def messages(events: Iterable[CallEvent]) -> list[Message]:
+    """The traced SIP messages of all legs in order of time.
+
+    Addresses that are not known, such as ours in older traces, are those of documentation.
+    """
+    found = []
+    for event in sorted(events, key=lambda event: (event.at, event.seq)):
+        data = event.data
+        if event.kind != "sip" or not data.get("text"):
+            continue
+        peer = _host_port(str(data.get("peer", "")))
+        local = _host_port(str(data.get("local", "")))
+        six = any(where is not None and ":" in where[0] for where in (peer, local))
+        us, them = _UNKNOWN[six]
+        peer, local = peer or (them, 5060), local or (us, 5060)
+        outbound = data.get("dir") == "out"
+        found.append(
+            Message(
+                at=event.at,
+                source=local if outbound else peer,
+                target=peer if outbound else local,
+                transport=str(data.get("transport", "")),
+                data=masked(str(data["text"])).encode("utf-8", "replace"),
+            )
+        )
+    return found
+
+
+def _host_port(text: str) -> tuple[str, int] | None:
+    """None for what is no numeric address with a port."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    try:
+        ip_address(host.partition("%")[0])
+        return host, int(port)
+    except ValueError:
+        return None

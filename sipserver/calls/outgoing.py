@@ -157,6 +157,7 @@ async def _finish(leg: OutboundSession, how: Termination) -> None:
             how = replace(how, sip_status=200)
             if not leg.dialog_over:
                 leg.env.sip.bye(leg.usage)
+        leg.ends_now()
         if leg.media is not None:
             async with asyncio.timeout(leg.env.settings.cleanup_seconds):
                 leg.media_stats = await leg.media.close() or leg.media_stats

@@ -151,8 +151,13 @@ class CallSession(ABC):
         self.detail = detail
         self.event("interrupt", {"what": interrupt_cause(what)})
         if isinstance(what, Over) and not self.over.done():
-            self._over_at = self.env.clock.wall()
+            self.ends_now()
             self.over.set_result(what)
+
+    def ends_now(self) -> None:
+        """The call lasts no longer than until now: what is still to be tidied up is no part of
+        it."""
+        self._over_at = self._over_at or self.env.clock.wall()
 
     def key_pressed(self, key: str) -> None:
         """One DTMF key of the peer, by whatever way it came. Never in the log."""

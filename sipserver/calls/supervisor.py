@@ -161,6 +161,7 @@ async def _finish(session: InboundSession, ending: Termination, retry_after: int
         elif not session.final_response_sent:
             ending = replace(ending, sip_status=ending.sip_status or 480)
             _reject(session, ending, retry_after)
+        session.ends_now()
         if session.media is not None:
             async with asyncio.timeout(session.env.settings.cleanup_seconds):
                 session.media_stats = await session.media.close() or session.media_stats

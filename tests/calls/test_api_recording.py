@@ -220,6 +220,22 @@ async def test_a_slow_storage_does_not_keep_the_call_open(monkeypatch: pytest.Mo
     await world.until(lambda: bool(world.recordings.finished))
 
 
+async def test_storing_it_does_not_lengthen_a_call_that_we_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, session = await talking("<Response><Say>Hello</Say><Pause/><Hangup/></Response>")
+    began, finish = world.clock.now, world.recordings.finish
+
+    async def slowly(sid: str, **how: Any) -> FinishedRecording:
+        world.clock.now += 10
+        return await finish(sid, **how)
+
+    monkeypatch.setattr(world.recordings, "finish", slowly)
+    await api_recording.start(session, {})
+    await all_ended(world)
+    assert world.log.closed.at == began
+
+
 async def test_hang_up_while_the_row_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     world, session = await talking()
     written, opened = asyncio.Event(), world.log.open

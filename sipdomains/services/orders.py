@@ -225,7 +225,12 @@ def abandoned(boot_id: str, live: Collection[str], now: datetime | None = None) 
     """Close what ``boot_id`` took without learning of it, since the database went away in that
     moment: ``live`` are the SIDs of the calls that it has. Returns how many."""
     now = now or timezone.now()
-    mine = Call.objects.filter(node=boot_id, ended_at=None, status=CallStatus.QUEUED)
+    mine = Call.objects.filter(
+        node=boot_id,
+        ended_at=None,
+        status=CallStatus.QUEUED,
+        direction=CallDirection.OUTBOUND_API,
+    )
     lost = [call for call in mine if call.sid not in live]
     for call in lost:
         closed = _closed(

@@ -222,10 +222,11 @@ class Recorder:
     def paused(self) -> bool:
         return bool(self._pause)
 
-    def pause(self, behavior: str, now: float) -> None:
-        """From now on ``skip`` or put ``silence``; of one that is paused, the rest of the pause."""
+    def pause(self, behavior: str, now: float) -> bool:
+        """From now on ``skip`` or put ``silence``; of one that is paused, the rest of the pause.
+        False: it has ended."""
         if self._over:
-            return
+            return False
         self._take(now)
         if not self._pause:
             self._paused_at = now
@@ -234,21 +235,23 @@ class Recorder:
         for _, track in self._tracks:
             track.restart(self._taken)
         self._pause = behavior
+        return True
 
-    def resume(self, now: float) -> None:
-        """Nothing happens if it is not paused."""
+    def resume(self, now: float) -> bool:
+        """Nothing happens if it is not paused. False: it has ended."""
         if self._over or not self._pause:
-            return
+            return not self._over
         self._take(now)
         self._pause = ""
         if not self._tracks:
-            return  # it has not begun
+            return True  # it has not begun
         lasted = now - self._paused_at
         self._paused_s += lasted
         self._longest += round(lasted * _RATE)
         for taps, track in self._tracks:
             track.restart(self._taken)
             taps.add(track)
+        return True
 
     def stop(self, cause: str, now: float, key: str = "") -> None:
         """End here, if it has not ended."""

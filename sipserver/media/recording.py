@@ -91,16 +91,12 @@ class Recordings:
         if behavior not in PAUSES:
             raise ValueError("behavior")
         recorder = self._recorders.get(number)
-        if recorder is not None:
-            recorder.pause(behavior, now)
-        return recorder is not None
+        return recorder is not None and recorder.pause(behavior, now)
 
     def resume(self, number: int, now: float) -> bool:
         """False: no such recording (any more)."""
         recorder = self._recorders.get(number)
-        if recorder is not None:
-            recorder.resume(now)
-        return recorder is not None
+        return recorder is not None and recorder.resume(now)
 
     def key(self, key: str, now: float) -> None:
         """The peer has pressed it."""

@@ -430,6 +430,8 @@ def test_the_end_waits_for_the_disk():
     rig.recorder.stop("stopped", rig.clock.now)
     rig.run(500)
     assert rig.ended == []
+    assert not rig.recorder.pause("skip", rig.clock.now)
+    assert not rig.recorder.resume(rig.clock.now)
     rig.file.done = True
     rig.run(200)
     assert [cause for cause, _ in rig.ended] == ["stopped"]

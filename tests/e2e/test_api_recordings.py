@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import subprocess
-import sys
 import time
 import wave
 from base64 import b64encode
@@ -17,65 +15,33 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
 
 from tests.e2e.baresip import Baresip
-from tests.e2e.server import DOMAIN, PASSWORD, ROOT, USER, Answer, Application, Server, wait_for
+from tests.e2e.server import DOMAIN, PASSWORD, USER, Answer, Application, Server, wait_for
 from tests.e2e.sound import SILENCE, Samples, loudest, tone
 
 pytestmark = pytest.mark.e2e
 
 EDGE = 0.15  # seconds about a change that are not looked at
-SUBMIT = """
-import json, sys
-from sipdomains.models import Call
-from sipdomains.services import commands
-for line in sys.stdin:
-    sid, kind, payload = json.loads(line)
-    command = commands.submit(Call.objects.get(pk=sid), kind, payload, "test")
-    command = commands.wait(command.pk, 10)
-    print(json.dumps([command.state, command.result, command.error_code]), flush=True)
-"""
 
 
-class Rest:
-    """Asks for changes of calls, from another process than the node's."""
-
-    def __init__(self, server: Server) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "manage.py", "shell", "--no-imports", "-c", SUBMIT],
-            cwd=ROOT, env=server.environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-
-    def ask(self, call_sid: str, kind: str, **payload: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([call_sid, kind, payload]) + "\n")
-        self._process.stdin.flush()
-        state, result, code = json.loads(self._process.stdout.readline())
-        assert (state, code) == ("applied", 0)
-        return dict(result)
-
-    def start(self, call_sid: str, **payload: Any) -> str:
-        return str(self.ask(call_sid, "recording-start", **payload)["recording_sid"])
-
-    def change(self, call_sid: str, sid: str, status: str, behavior: str = "silence") -> None:
-        self.ask(
-            call_sid, "recording-update", recording_sid=sid, status=status, pause_behavior=behavior
-        )
-
-    def close(self) -> None:
-        self._process.communicate(timeout=10)  # its end of file
+def client_of(server: Server, domain: dict[str, Any]) -> Client:
+    """The vendor's own, unmodified."""
+    client = Client(domain["account_sid"], domain["auth_token"])
+    client.api.base_url = f"http://127.0.0.1:{server.web_port}"
+    return client
 
 
 @pytest.fixture
-def rest(server: Server) -> Iterator[Rest]:
-    with contextlib.closing(Rest(server)) as running:
-        yield running
+def rest(server: Server, domain: dict[str, Any]) -> Client:
+    return client_of(server, domain)
 
 
 @pytest.fixture
@@ -141,20 +107,29 @@ def after(server: Server, call_sid: str, sid: str, what: str, seconds: float) ->
 
 @pytest.mark.usefixtures("alice")
 def test_paused_resumed_and_stopped_during_speech(
-    server: Server, app: Application, domain: dict[str, Any], rest: Rest
+    server: Server, app: Application, domain: dict[str, Any], rest: Client
 ) -> None:
     call = call_of(server)
-    told = {"url": f"{app.url}/told", "method": "POST", "events": ["in-progress", "completed"]}
-    sid = rest.start(call, channels=2, callback=told)
+    made = rest.calls(call).recordings.create(
+        recording_channels="dual",
+        recording_status_callback=f"{app.url}/told",
+        recording_status_callback_event=["in-progress", "completed"],
+    )
+    assert (made.status, made.channels, made.source) == (
+        "in-progress", 2, "StartCallRecordingAPI",
+    )  # fmt: skip
+    sid = made.sid
+    recording = rest.calls(call).recordings(sid)
     after(server, call, sid, "started", 1.0)
-    rest.change(call, sid, "paused")
-    query = "SELECT status FROM sipdomains_recording WHERE sid = ?"
-    assert server.rows(query, sid) == [{"status": "paused"}]
+    assert recording.update(status="paused").status == "paused"
+    assert rest.recordings(sid).fetch().status == "paused"
+    with pytest.raises(TwilioRestException) as refused:
+        rest.recordings(sid).delete()
+    assert refused.value.code == 20009
     after(server, call, sid, "paused", 1.0)
-    rest.change(call, sid, "in-progress")
-    assert server.rows(query, sid) == [{"status": "in-progress"}]
+    assert recording.update(status="in-progress").status == "in-progress"
     after(server, call, sid, "resumed", 1.0)
-    rest.change(call, sid, "stopped")
+    rest.calls(call).recordings("Twilio.CURRENT").update(status="stopped")
     row = final(server, sid)
     after(server, call, sid, "ended", 0.0)
     assert (row["source"], row["ended_by"], row["track"], row["channels"]) == (
@@ -182,6 +157,10 @@ def test_paused_resumed_and_stopped_during_speech(
     fetched = decoded(fetch(f"{done['RecordingUrl']}.wav", domain))
     assert [len(samples) for samples in fetched] == [len(samples) for samples in channels]
     assert len(decoded(fetch(f"{done['RecordingUrl']}?RequestedChannels=1", domain))) == 1
+    assert rest.recordings(sid).delete()
+    assert not (server.home / "storage" / row["file"]).exists()
+    with pytest.raises(HTTPError, match="404"):
+        fetch(done["RecordingUrl"], domain)
 
 
 def hits_of(app: Application) -> list[dict[str, str]]:
@@ -195,11 +174,11 @@ def fetch(url: str, domain: dict[str, Any]) -> bytes:
         return bytes(response.read())
 
 
-def test_hang_up_while_paused(server: Server, rest: Rest, alice: Baresip) -> None:
+def test_hang_up_while_paused(server: Server, rest: Client, alice: Baresip) -> None:
     call = call_of(server)
-    sid = rest.start(call, track="inbound")
+    sid = rest.calls(call).recordings.create(recording_track="inbound").sid
     after(server, call, sid, "started", 1.5)
-    rest.change(call, sid, "paused", "skip")
+    rest.calls(call).recordings(sid).update(status="paused", pause_behavior="skip")
     after(server, call, sid, "paused", 0.5)
     alice.close()
     row = final(server, sid)
@@ -214,19 +193,22 @@ def test_hang_up_while_paused(server: Server, rest: Rest, alice: Baresip) -> Non
 
 
 def test_two_at_once_go_on_under_a_live_update(
-    server: Server, app: Application, rest: Rest, alice: Baresip
+    server: Server, app: Application, rest: Client, alice: Baresip
 ) -> None:
     app.document("/other", "<Play>/api-700.wav</Play><Pause length='60'/>")
     app.answers["/api-700.wav"] = Answer(tone(700.0, 60), "audio/wav")
     call = call_of(server)
-    whole = rest.start(call, track="outbound")
-    parts = rest.start(call, channels=2, track="both")
+    whole = rest.calls(call).recordings.create(recording_track="outbound").sid
+    parts = rest.calls(call).recordings.create(recording_channels="dual").sid
+    with pytest.raises(TwilioRestException) as refused:
+        rest.calls(call).recordings("Twilio.CURRENT").update(status="paused")
+    assert refused.value.code == 16108
     after(server, call, parts, "started", 1.0)
-    rest.change(call, parts, "paused", "skip")
-    rest.ask(call, "redirect", url=f"{app.url}/other", method="POST")
+    rest.calls(call).recordings(parts).update(status="paused", pause_behavior="skip")
+    rest.calls(call).update(url=f"{app.url}/other")
     wait_for("the other sound", lambda: "/api-700.wav" in app.paths())
     after(server, call, parts, "paused", 2.0)
-    rest.change(call, parts, "in-progress")
+    rest.calls(call).recordings(parts).update(status="in-progress")
     after(server, call, parts, "resumed", 1.5)
     alice.close()
     row, other = final(server, whole), final(server, parts)
@@ -247,15 +229,18 @@ def test_node_killed_while_paused_leaves_what_was_before(
     own_server: Server, app: Application, tmp_path: Path
 ) -> None:
     own_server.start()
-    own_server.create_domain(DOMAIN, f"{app.url}/voice", "--username", USER, "--password", PASSWORD)
+    domain = own_server.create_domain(
+        DOMAIN, f"{app.url}/voice", "--username", USER, "--password", PASSWORD
+    )
+    rest = client_of(own_server, domain)
     app.document("/voice", "<Play>/api-1000.wav</Play>")
     app.answers["/api-1000.wav"] = Answer(tone(1000.0, 60), "audio/wav")
     phone = Baresip(own_server, tmp_path / "alice", transport="udp", codec="pcmu")
-    with contextlib.closing(phone), contextlib.closing(Rest(own_server)) as rest:
+    with contextlib.closing(phone):
         call = call_of(own_server)
-        sid = rest.start(call)
+        sid = rest.calls(call).recordings.create().sid
         after(own_server, call, sid, "started", 1.0)
-        rest.change(call, sid, "paused", "skip")
+        rest.calls(call).recordings(sid).update(status="paused", pause_behavior="skip")
         after(own_server, call, sid, "paused", 1.5)
         (_, started), (_, paused) = times(own_server, call, sid)
         own_server.kill()
@@ -265,3 +250,38 @@ def test_node_killed_while_paused_leaves_what_was_before(
     [samples] = stored(own_server, row)
     assert len(samples) / 8000 == pytest.approx(paused - started, abs=0.3)
     own_server.stop()
+
+
+def test_a_call_that_rest_creates_is_recorded_from_its_answer(
+    server: Server, app: Application, domain: dict[str, Any], rest: Client, tmp_path: Path
+) -> None:
+    server.manage("createdomain", DOMAIN, "--username", "bob", "--password", PASSWORD, "--register")
+    app.document("/outgoing", "<Play>/api-2000.wav</Play>")
+    app.answers["/api-2000.wav"] = Answer(tone(2000.0, 3), "audio/wav")
+    app.document("/told", "")
+    app.document("/ended", "")
+    bob = Baresip(
+        server, tmp_path / "bob", transport="udp", codec="pcma", user="bob", dial="",
+        frequency=700.0, register=True,
+    )  # fmt: skip
+    with contextlib.closing(bob):
+        bob.wait_until("200 OK")
+        call = rest.calls.create(
+            to=f"sip:bob@{DOMAIN}", from_=f"sip:100@{DOMAIN}", url=f"{app.url}/outgoing",
+            record=True, recording_channels="dual", trim="do-not-trim",
+            recording_status_callback=f"{app.url}/told", status_callback=f"{app.url}/ended",
+        ).sid  # fmt: skip
+        bob.wait_until_over()
+    wait_for("end", lambda: "/ended" in app.paths())
+    ended = next(hit for hit in app.hits if hit.path == "/ended").values
+    assert (ended["CallSid"], ended["CallStatus"]) == (call, "completed")
+    [told] = wait_for("recording told", lambda: hits_of(app))
+    assert (told["RecordingSource"], told["RecordingStatus"]) == ("OutboundAPI", "completed")
+    for name in ("RecordingSid", "RecordingUrl", "RecordingDuration"):
+        assert ended[name] == told[name]
+    [listed] = rest.calls(call).recordings.list()
+    assert (listed.sid, listed.duration) == (told["RecordingSid"], told["RecordingDuration"])
+    said, heard = decoded(fetch(told["RecordingUrl"], domain))
+    assert len(said) / 8000 == pytest.approx(3.2, abs=0.6)
+    assert loudest(part(said, 0.5, 2.5)) == pytest.approx(700, abs=5)
+    assert loudest(part(heard, 0.5, 2.5)) == pytest.approx(2000, abs=5)

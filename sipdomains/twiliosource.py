@@ -5,6 +5,7 @@ Imported by ``manage.py importtwilio`` alone, since the package may not be there
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -12,6 +13,9 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from sipdomains.services.importing import Collection, Domain, Entry, Snapshot
+
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.WARNING)  # the client tells of every request
 
 _TIMEOUT = 30.0
 _PAGE = 1000
@@ -50,7 +54,9 @@ class PatientHttp(TwilioHttpClient):  # type: ignore[misc] # without types
 def connect(account_sid: str, user: str, secret: str, base_url: str) -> Client:
     """``user`` and ``secret``: the account and its token, or an API key. ``base_url`` may be empty:
     Twilio itself."""
-    client = Client(user, secret, account_sid, http_client=PatientHttp(timeout=_TIMEOUT))
+    client = Client(
+        user, secret, account_sid, http_client=PatientHttp(timeout=_TIMEOUT, logger=_log)
+    )
     if base_url:
         client.api.base_url = base_url.rstrip("/")
     return client

@@ -29,8 +29,8 @@ class ApplicationAdmin(ConfigurationAdmin):
         (
             "Voice",
             {
-                "description": "A call that is created with the SID of this application, or a "
-                "client that is dialled by it, is run by these.",
+                "description": "What runs a call that REST creates with the SID of this "
+                "application.",
                 "fields": (
                     ("voice_url", "voice_method"),
                     ("voice_fallback_url", "voice_fallback_method"),

@@ -100,3 +100,32 @@ def test_links_lead_somewhere(path: Path) -> None:
         if not file.exists() or (anchor and anchor not in _anchors(file)):
             broken.append(link)
     assert not broken
+
+
+def _resources() -> set[str]:
+    """Addresses of the API below an account, as the documents write them."""
+    from sipdomains.api.urls import urlpatterns
+
+    routes = (str(pattern.pattern) for pattern in urlpatterns)
+    below = (route.partition("Accounts/<str:account_sid>/")[2] for route in routes)
+    lists = (re.sub(r"/<str:sid>\.json$|\.json$", "", route) for route in below if route)
+    return {re.sub(r"<str:\w+>", "{sid}", route) for route in lists}
+
+
+def test_every_resource_of_the_api_is_in_the_table_of_what_is_supported() -> None:
+    table = (ROOT / "docs/move-from-twilio.md").read_text("utf-8")
+    rows = {
+        name
+        for cell in re.findall(r"^\| (`[^|]+) \|", table, re.M)
+        for name in re.findall(r"`([^`]+)`", cell)
+    }
+    assert {"Calls", "SIP/Domains/{sid}/Auth/Calls/CredentialListMappings"} <= _resources()
+    assert _resources() <= rows
+
+
+def test_every_option_of_importtwilio_is_described() -> None:
+    source = (ROOT / "sipdomains/management/commands/importtwilio.py").read_text("utf-8")
+    options = set(re.findall(r"\"(--[a-z-]+)\",", source))
+    described = (ROOT / "docs/move-from-twilio.md").read_text("utf-8")
+    assert "--domain-suffix" in options
+    assert not [option for option in options if option not in described]

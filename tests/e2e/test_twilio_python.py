@@ -227,7 +227,7 @@ def test_a_call_that_came_in_is_changed_too(
     server: Server, app: Application, rest: Client, open_domain: Any, tmp_path: Path
 ) -> None:
     """The caller of the SIP domain is in a menu; the API takes it out of there."""
-    app.document("/voice", "<Pause length='60'/>")
+    app.document("/voice", "<Say>One moment</Say><Pause length='60'/>")
     app.document("/taken", "<Hangup/>")
     with contextlib.closing(Sipp(server, tmp_path, "plain")) as caller:
         sid = hit(app, "/voice")["CallSid"]

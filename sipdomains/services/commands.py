@@ -155,6 +155,11 @@ def settle(command_id: int, outcome: Outcome) -> bool:
         return _settle(command_id, outcome, timezone.now())
 
 
+def is_rejected(command_id: int) -> bool:
+    """Whether who asked has been told that nothing comes of it."""
+    return CallCommand.objects.filter(pk=command_id, state=CommandState.REJECTED).exists()
+
+
 def _settle(command_id: int, outcome: Outcome, now: datetime) -> bool:
     row = CallCommand.objects.select_for_update().get(pk=command_id)
     if row.state != CommandState.PENDING:

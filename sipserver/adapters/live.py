@@ -11,12 +11,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from django.db import Error as DatabaseFailure  # InterfaceError too
 
+from sipdomains.contracts import RECORDING_START, RECORDING_UPDATE
 from sipdomains.live import Command, Order, Outcome, rejected
 from sipdomains.services import commands, orders
 from sipserver.adapters.dbpool import DatabasePool
@@ -148,12 +149,24 @@ class LiveWork:
             return rejected("An internal failure; the server log has it.", _INTERNAL_FAILURE)
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
+        def write() -> bool:
+            return commands.settle(command.id, outcome) or not commands.is_rejected(command.id)
+
         while True:
             try:
-                await self._pool.run(lambda: commands.settle(command.id, outcome))
+                stands = await self._pool.run(write)
                 break
             except DatabaseFailure as error:
                 log.warning("command %d is done but not settled: %s", command.id, error)
                 await asyncio.sleep(RETRY_SECONDS)
+        if outcome.applied and not stands and command.kind == RECORDING_START:
+            await self._take_back(command, outcome)
         self._settled.add(command.id)
         self._taken.discard(command.id)
+
+    async def _take_back(self, command: Command, outcome: Outcome) -> None:
+        """It came too late: who wanted the recording has been told that there is none."""
+        sid = outcome.result["recording_sid"]
+        log.warning("recording %s is stopped: nobody waited for it any more", sid)
+        payload = {"recording_sid": sid, "status": "stopped"}
+        await self._apply(replace(command, kind=RECORDING_UPDATE, payload=payload))

@@ -11,7 +11,14 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from sipdomains.contracts import HANGUP, REDIRECT, UPDATE, OriginatePlan
+from sipdomains.contracts import (
+    HANGUP,
+    RECORDING_START,
+    RECORDING_UPDATE,
+    REDIRECT,
+    UPDATE,
+    OriginatePlan,
+)
 from sipdomains.live import Command, Order, Outcome, rejected
 from sipdomains.models import Account, Call, CallCommand, CallOrder, OutboxMessage
 from sipdomains.services import calls, commands, nodes, orders
@@ -101,6 +108,41 @@ async def test_a_command_is_done_and_settled(world: World) -> None:
     assert (command.kind, command.payload, command.requested_by) == (
         REDIRECT, {"url": "http://b/"}, "SK1",
     )  # fmt: skip
+
+
+async def test_a_recording_that_begins_too_late_is_stopped_again(world: World) -> None:
+    world.calls.gate.clear()
+    world.calls.outcome = Outcome({"recording_sid": "RE1", "status": "in-progress"})
+    pk = await world.submit(RECORDING_START)
+    world.work.wake()
+    await world.until(lambda: len(world.calls.done) == 1)
+    await world.db(lambda: commands.settle(pk, rejected("Nobody waited for it any more.")))
+    world.calls.gate.set()
+    await world.until(lambda: len(world.calls.done) == 2)
+    stop = world.calls.done[1]
+    assert (stop.call_sid, stop.kind, stop.payload) == (
+        call_sid("a"), RECORDING_UPDATE, {"recording_sid": "RE1", "status": "stopped"},
+    )  # fmt: skip
+
+
+async def test_a_settlement_whose_commit_was_not_heard_of_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = commands.settle
+    monkeypatch.setattr(live, "RETRY_SECONDS", 0.0)
+    world.calls.outcome = Outcome({"recording_sid": "RE1", "status": "in-progress"})
+
+    def unheard(command_id: int, outcome: Outcome) -> bool:
+        monkeypatch.setattr(commands, "settle", settle)
+        settle(command_id, outcome)
+        raise OperationalError("the connection is gone")
+
+    monkeypatch.setattr(commands, "settle", unheard)
+    pk = await world.submit(RECORDING_START)
+    world.work.wake()
+    assert (await world.settled(pk)).state == "applied"
+    await world.until(lambda: not world.work._taken)
+    assert len(world.calls.done) == 1
 
 
 async def test_a_refusal_is_settled_too(world: World) -> None:

@@ -7,13 +7,14 @@ import re
 import pytest
 from auditlog.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from sipdomains import audit
+from sipdomains import access, audit
 from sipdomains.models import (
     Account,
+    AccountMember,
     ApiKey,
     Application,
     CallAclMapping,
@@ -101,6 +102,34 @@ def test_who_may_only_look_makes_and_revokes_no_key(viewer, alice) -> None:
 def test_a_key_is_not_deleted(staff, alice) -> None:
     key, _ = apikeys.create(alice, "Shop")
     assert staff.post(url("apikey", "delete", key.sid), {"post": "yes"}).status_code == 403
+
+
+@pytest.fixture
+def bound(client, alice):
+    """An administrator of Alice's account alone."""
+    user = get_user_model().objects.create_user("bound", password="x", is_staff=True)
+    user.groups.add(Group.objects.get(name=access.ADMINISTRATOR))
+    AccountMember.objects.create(user=user, account=alice)
+    client.force_login(user)
+    return client
+
+
+def test_who_is_bound_to_an_account_makes_keys_for_it_alone(bound, alice, bob) -> None:
+    assert make_key(bound, alice).status_code == 200
+    assert "Select a valid choice" in make_key(bound, bob).content.decode()
+    his, _ = apikeys.create(bob, "His")
+    revoke(bound, his, sure="yes")
+    his.refresh_from_db()
+    assert his.revoked_at is None
+    assert bound.get(url("apikey", "change", his.sid)).status_code == 302
+    assert bound.get(url("apikey", "history", his.sid)).status_code == 302
+    assert [row.account for row in ApiKey.objects.exclude(pk=his.pk)] == [alice]
+
+
+def test_who_is_bound_to_an_account_sees_neither_tokens_nor_the_whole_history(bound, alice) -> None:
+    assert bound.post(tokens_page(alice), {"do": "show"}).status_code == 403
+    history = bound.get(reverse("admin:auditlog_logentry_changelist"))
+    assert history.status_code == 403
 
 
 # --- tokens ---------------------------------------------------------------------------------------

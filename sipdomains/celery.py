@@ -22,12 +22,14 @@ from sipdomains.contracts import (
     QUEUE_CALLBACKS,
     QUEUE_HOUSEKEEPING,
     QUEUE_TWIML,
+    TASK_BENCH_STEP,
     TASK_DELIVER_CALLBACKS,
     TASK_FETCH_DOCUMENTS,
     TASK_FOLLOW_UP_TRANSFER,
     TASK_FORGET_OLD,
     TASK_REAP_DEAD_NODES,
     TASK_REPEAT_REQUEST,
+    TASK_TEST_CALL,
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sipdomains.settings")
@@ -41,6 +43,9 @@ ROUTES = {
     TASK_REPEAT_REQUEST: QUEUE_CALLBACKS,
     TASK_REAP_DEAD_NODES: QUEUE_HOUSEKEEPING,
     TASK_FORGET_OLD: QUEUE_HOUSEKEEPING,
+    # What somebody at a page waits for. Both hand over to threads at once.
+    TASK_BENCH_STEP: QUEUE_HOUSEKEEPING,
+    TASK_TEST_CALL: QUEUE_HOUSEKEEPING,
 }
 # For `celery beat`. Every node sweeps too; this is for the time when none is alive.
 BEAT_SCHEDULE = {
@@ -98,7 +103,15 @@ def _defaults() -> dict[str, Any]:
 for _name in ("celery.worker.strategy", "celery.app.trace"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-app = Celery("sipdomains", include=("twimlrunner.tasks", "sipdomains.tasks"))
+app = Celery(
+    "sipdomains",
+    include=(
+        "twimlrunner.tasks",
+        "twimlrunner.bench.tasks",
+        "sipserver.tasks",
+        "sipdomains.tasks",
+    ),
+)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.add_defaults(_defaults)
 app.set_default()  # pool threads of an embedded worker would otherwise meet another application

@@ -193,6 +193,11 @@ def check_networks(**kwargs: Any) -> list[CheckMessage]:
                         id="sipdomains.E031",
                     )
                 )
+    if settings.SIP_TEST_CALL_ADDRESS:
+        try:
+            listen_address(settings.SIP_TEST_CALL_ADDRESS)
+        except EnvError as error:
+            found.append(Error(f"SIP_TEST_CALL_ADDRESS: {error}.", id="sipdomains.E033"))
     for text in settings.DNS_SERVERS:
         try:
             dns_server(text)

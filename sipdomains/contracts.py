@@ -29,6 +29,8 @@ TASK_FORGET_OLD = "sipdomains.forget_old"
 TASK_DELIVER_CALLBACKS = "twimlrunner.deliver_callbacks"
 TASK_FOLLOW_UP_TRANSFER = "twimlrunner.follow_up_transfer"
 TASK_REPEAT_REQUEST = "twimlrunner.repeat_request"
+TASK_BENCH_STEP = "twimlrunner.bench_step"
+TASK_TEST_CALL = "sipserver.test_call"
 
 QUEUE_TWIML = "twiml"
 QUEUE_CALLBACKS = "callbacks"

@@ -232,6 +232,8 @@ SIP_USER_AGENT = _env.text("SIP_USER_AGENT", "sipdomains")
 # Where calls that we place may go; for servers whose customers are strangers, as EGRESS_ below.
 SIP_EGRESS_ALLOW_PRIVATE = _env.boolean("SIP_EGRESS_ALLOW_PRIVATE", True)
 SIP_EGRESS_ALLOW_LOOPBACK = _env.boolean("SIP_EGRESS_ALLOW_LOOPBACK", True)
+# Where test calls of the desk are sent, as udp:192.0.2.5:5060; empty: the first of SIP_LISTEN.
+SIP_TEST_CALL_ADDRESS = _env.text("SIP_TEST_CALL_ADDRESS")
 DNS_SERVERS = _env.items("DNS_SERVERS")  # empty: those of the system
 
 # --- media --------------------------------------------------------------------------------------

@@ -71,6 +71,9 @@ class CallReport:
 
 
 class _Ids:
+    def __init__(self, call_id: str = "") -> None:
+        self._call_id = call_id
+
     def branch(self) -> str:
         return "z9hG4bK" + secrets.token_hex(8)
 
@@ -78,25 +81,33 @@ class _Ids:
         return secrets.token_hex(4)
 
     def call_id(self) -> str:
-        return secrets.token_hex(12)
+        return self._call_id or secrets.token_hex(12)
 
 
 class Phone:
-    """One call at a time. ``tell(outbound, data)`` gets every SIP message."""
+    """One call at a time. ``tell(outbound, data)`` gets every SIP message. ``call_id`` is that of
+    its call, for those who have to know it beforehand."""
 
-    def __init__(self, tell: Callable[[bool, bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        tell: Callable[[bool, bytes], None] | None = None,
+        *,
+        call_id: str = "",
+        user_agent: str = "placecall",
+    ) -> None:
         self._tell = tell
         self._addresses = AddressBook(None)
         self._engine = SipEngine(
             EngineConfig(
-                contact_for=self._contact_for, sent_by=self._sent_by, user_agent="placecall"
+                contact_for=self._contact_for, sent_by=self._sent_by, user_agent=user_agent
             ),
-            _Ids(),
+            _Ids(call_id),
         )
         self._events: asyncio.Queue[SipEvent] = asyncio.Queue()
         self._endpoint = SipEndpoint(self._engine, self._on_events)
         self._now = asyncio.get_running_loop().time
         self._usage = 0
+        self._limit: asyncio.Timeout | None = None
 
     async def call(self, plan: CallPlan, wav: str | None = None) -> CallReport:
         """Place the call and see it to its end. Raises OSError when the target cannot be reached,
@@ -118,6 +129,13 @@ class Phone:
         finally:
             audio.close()
         return report
+
+    def hang_up(self) -> None:
+        """End the call now, or give it up while it rings. On the loop of :meth:`call`."""
+        if self._limit is None:
+            self._cancel()
+        elif not self._limit.expired():
+            self._limit.reschedule(self._now())
 
     def close(self) -> None:
         self._endpoint.close()
@@ -150,7 +168,7 @@ class Phone:
             return
         talk = asyncio.create_task(self._talk(plan, audio))
         try:
-            async with asyncio.timeout(plan.hangup_after):
+            async with asyncio.timeout(plan.hangup_after) as self._limit:
                 await self._until_ended(offer)
             report.ended_by = "callee"
         except TimeoutError:

@@ -1,0 +1,1 @@
+"""The TwiML bench: a program run without a phone, step by step."""

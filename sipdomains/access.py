@@ -19,6 +19,8 @@ from sipdomains.models import AccountMember
 SEE_CALLS = "sipdomains.view_call"
 HEAR_RECORDINGS = "sipdomains.view_recording"
 OPERATE_CALLS = "sipdomains.operate_call"
+SEE_DOMAINS = "sipdomains.view_sipdomain"
+ALLOW_ADDRESSES = "sipdomains.add_ipaddress"
 SEE_EVERY_ACCOUNT = "sipdomains.see_every_account"
 
 VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"

@@ -4,7 +4,16 @@ from django.contrib.auth import views as auth
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sipdomains.web import call_downloads, call_parts, calls, recordings, repeats
+from sipdomains.web import (
+    bench,
+    call_downloads,
+    call_parts,
+    calls,
+    domains,
+    recordings,
+    repeats,
+    testcalls,
+)
 from sipdomains.web.pages import page
 
 app_name = "web"
@@ -22,6 +31,13 @@ urlpatterns = [
     ),
     path("calls/<str:sid>/requests/<int:number>/repeat", repeats.repeat, name="call-repeat"),
     path("calls/<str:sid>/repeats/<str:request_id>/", repeats.outcome, name="call-repeated"),
+    path("domains/", domains.domain_list, name="domains"),
+    path("domains/<str:sid>/", domains.domain_detail, name="domain"),
+    path("domains/<str:sid>/allow/", domains.allow_address, name="allow-address"),
+    path("domains/<str:sid>/test/", testcalls.start_test_call, name="start-test-call"),
+    path("domains/<str:sid>/test/<str:id_>/", testcalls.test_call, name="test-call"),
+    path("bench/", bench.bench, name="bench"),
+    path("bench/<str:id_>/", bench.run, name="bench-run"),
     path("recordings/", recordings.recording_list, name="recordings"),
     path(
         "login/",

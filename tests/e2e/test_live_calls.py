@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.baresip import Baresip
 from tests.e2e.rest_shell import RestShell
-from tests.e2e.server import Application, Server, wait_for
+from tests.e2e.server import DOMAIN, PASSWORD, Answer, Application, Server, wait_for
 from tests.e2e.sipp import OPEN_DOMAIN, Callee, Sipp, header, run
+from tests.e2e.sound import loudest, read_wav, tone
 from tests.e2e.steps import sdp
 from tests.e2e.test_redis import Stack
 from tests.webhooks.brokers import private_redis
@@ -254,6 +256,31 @@ def test_an_answered_call_runs_its_document(
     [recording] = server.rows("SELECT * FROM sipdomains_recording WHERE call_id = ?", sid)
     assert (recording["source"], recording["channels"]) == ("OutboundAPI", 2)
     assert not server.rows("SELECT 1 FROM sipdomains_callorder")
+
+
+def test_a_registered_phone_hears_the_new_document_after_the_old_one(
+    server: Server, rest: RestShell, app: Application, account: str, tmp_path: Path
+) -> None:
+    server.create_domain(
+        DOMAIN, f"{app.url}/voice", "--username", "bob", "--password", PASSWORD, "--register"
+    )
+    for name, pitch in (("low", 500.0), ("high", 900.0)):
+        app.answers[f"/{name}.wav"] = Answer(tone(pitch, 4, 8000), "audio/wav")
+    phone = Baresip(
+        server, tmp_path / "bob", transport="udp", codec="pcmu", user="bob", dial="", register=True
+    )
+    with contextlib.closing(phone):
+        phone.wait_until("200 OK")
+        old = f"<Response><Play loop='0'>{app.url}/low.wav</Play></Response>"
+        sid = rest.create(f"client:bob@{DOMAIN}", account=account, twiml=old)
+        wait_for("Play", lambda: reached(server, sid, "verb-started", verb="Play"))
+        wait_for("audio", lambda: reached(server, sid, "media", what="first-packet"))
+        new = f"<Response><Play>{app.url}/high.wav</Play></Response>"
+        assert rest.submit(sid, "redirect", twiml=new)["state"] == "applied"
+        phone.wait_until_over()
+    assert final(server, sid)["cause"] == "document-ended"
+    rate, samples = read_wav(phone.heard())
+    assert loudest(samples[-3 * rate : -rate], rate) == pytest.approx(900, abs=10)
 
 
 def test_busy(

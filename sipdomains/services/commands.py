@@ -134,6 +134,8 @@ def changed_callback(
     wanted = payload.get("callback")
     if wanted is None:
         return None
+    if not wanted["url"]:
+        return {}
     events = present.get("events") or ["completed"]
     return {"url": wanted["url"], "method": wanted.get("method", "POST"), "events": events}
 
@@ -147,6 +149,11 @@ def pending(boot_id: str, limit: int = COMMAND_LIMIT) -> list[Command]:
     rows = CallCommand.objects.filter(state=CommandState.PENDING, call__node=boot_id)
     oldest = sorted(rows.order_by("requested_at")[:limit], key=lambda row: row.pk)
     return [Command(row.pk, row.call_id, row.kind, row.payload, row.requested_by) for row in oldest]
+
+
+def is_pending(command_id: int) -> bool:
+    """Whether it is still wanted: whoever asked may have withdrawn it."""
+    return CallCommand.objects.filter(pk=command_id, state=CommandState.PENDING).exists()
 
 
 def settle(command_id: int, outcome: Outcome) -> bool:

@@ -135,11 +135,23 @@ class LiveWork:
     async def _work_off(self, call_sid: str, queue: deque[Command]) -> None:
         """The commands of one call, one after the other; those of others do not wait for them."""
         try:
+            waited = False
             while queue:
                 command = queue.popleft()
-                await self._settle(command, await self._apply(command))
+                if not waited or await self._is_wanted(command):
+                    await self._settle(command, await self._apply(command))
+                else:
+                    self._done(command)
+                waited = True
         finally:
             del self._waiting[call_sid]
+
+    async def _is_wanted(self, command: Command) -> bool:
+        """Of one that had to wait for the one before it: it may have been withdrawn."""
+        try:
+            return await self._pool.run(lambda: commands.is_pending(command.id))
+        except DatabaseFailure:
+            return True  # as it was read
 
     async def _apply(self, command: Command) -> Outcome:
         try:
@@ -161,6 +173,9 @@ class LiveWork:
                 await asyncio.sleep(RETRY_SECONDS)
         if outcome.applied and not stands and command.kind == RECORDING_START:
             await self._take_back(command, outcome)
+        self._done(command)
+
+    def _done(self, command: Command) -> None:
         self._settled.add(command.id)
         self._taken.discard(command.id)
 

@@ -108,6 +108,9 @@ def _update(session: CallSession, payload: Mapping[str, Any]) -> Outcome:
     if "callback" not in payload:
         return Outcome()
     wanted = payload["callback"]
+    if not wanted["url"]:
+        session.callback = None
+        return Outcome(callback={})
     events = session.callback.events if session.callback is not None else ("completed",)
     session.callback = CallbackTarget(wanted["url"], wanted.get("method", "POST"), events)
     return Outcome(callback=session.callback_spec())

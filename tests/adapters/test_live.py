@@ -187,6 +187,20 @@ async def test_those_of_one_call_wait_for_each_other_and_not_for_other_calls(wor
     assert [one.id for one in world.calls.done if one.call_sid == call_sid("a")] == [first, second]
 
 
+async def test_one_that_was_withdrawn_while_it_waited_is_not_done(world: World) -> None:
+    world.calls.gate.clear()
+    first, second = await world.submit(REDIRECT), await world.submit(HANGUP)
+    world.work.wake()
+    await world.until(lambda: bool(world.calls.done))
+    assert await world.db(lambda: commands.settle(second, rejected("withdrawn", 20500)))
+    world.calls.gate.set()
+    await world.settled(first)
+    third = await world.submit(UPDATE)
+    world.work.wake()
+    await world.settled(third)
+    assert [command.id for command in world.calls.done] == [first, third]
+
+
 async def test_what_is_done_is_settled_when_the_database_is_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

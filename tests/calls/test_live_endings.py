@@ -148,6 +148,15 @@ async def test_whom_to_tell_of_a_call_that_came_in() -> None:
     assert dict(told.parameters)["CallStatus"] == "completed"
 
 
+async def test_nobody_is_to_be_told_any_more() -> None:
+    callback = {"url": "http://app.example.net/a", "method": "POST", "events": ["completed"]}
+    world = await placed(callback=callback)
+    assert (await ask(world, "update", SID, callback={"url": ""})).callback == {}
+    world.events(answers(101))
+    await all_ended(world)
+    assert not [r for r in world.log.records if isinstance(r, CallbackPromised)]
+
+
 async def test_fallback_of_the_document_that_runs() -> None:
     world = World()
     world.media.endless = True

@@ -170,6 +170,9 @@ def test_an_update_in_the_queue_changes_whom_to_tell(alice) -> None:
     call.refresh_from_db()
     assert call.callback == {"url": "http://b/", "method": "POST", "events": ["completed"]}
     assert CallOrder.objects.get().plan["fallback_url"] == "f"
+    submit(call, UPDATE, {"callback": {"url": ""}})
+    call.refresh_from_db()
+    assert call.callback == {}
 
 
 def test_a_call_in_the_queue_cannot_be_recorded(alice) -> None:

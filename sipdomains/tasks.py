@@ -12,6 +12,7 @@ from sipdomains.contracts import (
     TASK_FORGET_OLD,
     TASK_REAP_DEAD_NODES,
 )
+from sipdomains.selectors import account_log
 from sipdomains.services import idempotency, nodes, recording_sweep
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ def reap_dead_nodes() -> None:
 @shared_task(name=TASK_FORGET_OLD)  # type: ignore[untyped-decorator]  # celery has no types
 def forget_old() -> None:
     """Recordings that have been kept long enough; nodes of long ago; answers of the API that
-    nobody asks for again."""
+    nobody asks for again. And lists that have become long are prepared for pages by number."""
     recording_sweep.forget_old()
     nodes.forget_stopped()
     idempotency.forget_old()
+    account_log.prepare_lists()

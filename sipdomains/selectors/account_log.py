@@ -15,7 +15,8 @@ from sipdomains.models import (
     WebhookRequest,
 )
 from sipdomains.redaction import masked
-from sipdomains.selectors.stretch import Order
+from sipdomains.selectors import account_calls, depth
+from sipdomains.selectors.stretch import Order, Stretch
 
 RECORDINGS = Order("started_at", "sid")
 NOTIFICATIONS = Order("at", "sid")
@@ -44,6 +45,17 @@ def notifications(account: Account) -> QuerySet[Notification]:
 
 def requests(account: Account, call_sid: str) -> QuerySet[WebhookRequest]:
     return WebhookRequest.objects.filter(call_id=call_sid, account=account)
+
+
+def prepare_lists() -> None:
+    """So that pages by number are quick in long lists from the first one on."""
+    for account in Account.objects.all().iterator():
+        for rows in (
+            Stretch(account_calls.of_account(account), account_calls.ORDER),
+            Stretch(recordings(account).filter(KEPT), RECORDINGS),
+            Stretch(notifications(account), NOTIFICATIONS),
+        ):
+            depth.prepare(rows, account.sid)
 
 
 def request_behind(note: Notification) -> WebhookRequest | None:

@@ -5,6 +5,9 @@ quarter of a second for a million. So marks are laid: the place of each STEP-th 
 the oldest, so that rows which arrive leave them where they are. They are kept in the cache, and
 laid anew once a day and after rows of their owner were deleted. Between two marks the walk is
 short. A row that arrives with an old time shifts pages by one until then, as any new row does.
+
+Housekeeping lays them before somebody asks; without it (or when the cache has forgotten them) the
+first one who does waits for that one walk.
 """
 
 from __future__ import annotations
@@ -40,19 +43,27 @@ def place(rows: Stretch, number: int, owner: str) -> Place | None:
 def forget(owner: str) -> None:
     """Rows of ``owner`` were deleted: marks of its lists are not what they say any more."""
     name = f"marks-version:{owner}"
-    cache.set(name, cache.get(name, 0) + 1, 2 * _DAY)
+    cache.set(name, cache.get(name, 0) + 1, 4 * _DAY)
 
 
-def _marks(rows: Stretch, owner: str) -> list[Place]:
-    """Oldest first."""
+def prepare(rows: Stretch, owner: str) -> None:
+    """Lay marks, or the ones that are missing at the new end."""
+    if rows.newest(STEP + 1) is not None:
+        _marks(rows, owner, _DAY)
+
+
+def _marks(rows: Stretch, owner: str, oldest: float = 2 * _DAY) -> list[Place]:
+    """Oldest first; none laid longer than ``oldest`` seconds ago."""
     version = cache.get(f"marks-version:{owner}", 0)
     digest = hashlib.sha256(rows.fingerprint().encode()).hexdigest()
-    name = f"marks:{owner}:{version}:{int(time.time()) // _DAY}:{digest}"
-    known = [Place(at, sid) for at, sid in cache.get(name, ())]
-    marks = list(known)
+    name, now = f"marks:{owner}:{version}:{digest}", time.time()
+    laid_at, places = cache.get(name, (now, ()))
+    if now - laid_at > oldest:
+        laid_at, places = now, ()
+    marks = [Place(at, sid) for at, sid in places]
     # One by one: numbering all rows in one query takes ten times as long.
     while mark := (rows.newer(marks[-1]) if marks else rows).oldest(STEP):
         marks.append(mark)
-    if len(marks) > len(known):
-        cache.set(name, [(mark.at, mark.sid) for mark in marks], _DAY)
+    if len(marks) > len(places):
+        cache.set(name, (laid_at, [(mark.at, mark.sid) for mark in marks]), 2 * _DAY)
     return marks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from django.db import connection
 from django.db.models import Q
 
 from sipdomains.models import Account, Call
-from sipdomains.selectors import account_calls, depth, keyset
+from sipdomains.selectors import account_calls, account_log, depth, keyset
 from sipdomains.selectors.account_calls import sought
 from sipdomains.selectors.keyset import Turn
 from sipdomains.selectors.stretch import Place, Span, Stretch
@@ -157,6 +158,37 @@ def test_pages_by_number_follow_rows_that_arrive_or_are_deleted(alice, make, mon
     Call.objects.filter(sid__in=truth(alice)[20:23]).delete()
     depth.forget(alice.sid)
     assert deep() == truth(alice)[12:15]
+
+
+def test_housekeeping_lays_the_marks_before_somebody_asks(
+    alice, bob, make, monkeypatch, django_assert_num_queries
+) -> None:
+    monkeypatch.setattr(depth, "STEP", 4)
+    for number in range(22):
+        make(number)
+
+    def ask(queries: int) -> None:
+        rows = Stretch(account_calls.of_account(alice), account_calls.ORDER)
+        with django_assert_num_queries(queries):
+            page = keyset.page(rows, 3, Turn(skip=12), owner=alice.sid)
+        assert [row.sid for row in page.rows] == truth(alice)[12:15]
+
+    account_log.prepare_lists()
+    ask(4)
+    for number in range(3):
+        make(100 + number)
+    ask(5)
+    account_log.prepare_lists()
+    ask(4)
+    depth.forget(alice.sid)
+    ask(10)
+    monkeypatch.setattr("time.time", lambda: now() + 90_000)
+    Call.objects.filter(sid=truth(alice)[-1]).delete()  # unnoticed: the marks are a row off
+    account_log.prepare_lists()  # but old enough to be laid anew
+    ask(4)
+
+
+now = time.time
 
 
 @pytest.mark.parametrize("scan", [1, 3, 10, 100])

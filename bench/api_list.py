@@ -104,7 +104,7 @@ def explain(statements: list[str]) -> None:
 
 def cases(account: Any, calls: int, asker: Asker) -> None:
     from bench.api_rows import FREQUENT_NUMBER, NEWEST, RARE_NUMBER, YEARS
-    from sipdomains.models import Call
+    from sipdomains.models import Call, Notification, Recording
 
     last = calls // 50 - 1
     print("| list | rows | queries | first ms | min / median / max ms |\n|---|---|---|---|---|")
@@ -152,9 +152,22 @@ def cases(account: Any, calls: int, asker: Asker) -> None:
     ):
         ask(what, f"Calls.json?{query}")
     ask("To + Status, by number", f"Calls.json?To={frequent}&Status=canceled&Page=3")
-    for name in os.environ.get("ALSO", "").split():
-        page = ask(f"{name}, newest page", f"{name}.json")
-        ask("last page, by number", f"{name}.json?Page={calls // 1000 - 1}")
+    for model, name in ((Recording, "Recordings"), (Notification, "Notifications")):
+        rows = model.objects.filter(account=account).count()
+        ask(f"{name}, {rows} rows: newest page", f"{name}.json")
+        ask("last page, by number", f"{name}.json?Page={(rows - 1) // 50}")
+    ask("Notifications, Log=0", "Notifications.json?Log=0")
+    ask("Notifications, MessageDate", f"Notifications.json?MessageDate={day}")
+    ask("Recordings, DateCreated and all", f"Recordings.json?DateCreated={day}")
+
+
+def lay_marks() -> None:
+    """As housekeeping does every hour."""
+    from sipdomains.selectors import account_log
+
+    begun = time.perf_counter()
+    account_log.prepare_lists()
+    print(f"marks laid in {(time.perf_counter() - begun) * 1000:.0f} ms")
 
 
 def main() -> None:
@@ -178,6 +191,7 @@ def main() -> None:
             account = api_rows.fill(options.calls)[0]
             print(f"{options.calls} calls made in {time.perf_counter() - begun:.0f} s")
         print(connection.vendor)
+        lay_marks()
         cases(account, options.calls, asker := Asker(account, options.repeat))
         print(f"worst median: {asker.worst:.1f} ms; target {TARGET_MS} ms")
 

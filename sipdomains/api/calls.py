@@ -96,9 +96,8 @@ class CallOutput(Output):
         return self.address(row, "Calls", row.sid)
 
     def get_subresource_uris(self, row: Call) -> dict[str, str]:
-        return {
-            name: self.address(row, "Calls", row.sid, path) for name, path in _SUBRESOURCES.items()
-        }
+        here = self.get_uri(row).removesuffix(".json")
+        return {name: f"{here}/{path}.json" for name, path in _SUBRESOURCES.items()}
 
 
 class Calls(Resource):

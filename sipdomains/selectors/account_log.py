@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db.models import Q, QuerySet
 
+from sipdomains.contracts import FINAL_STATUSES
 from sipdomains.models import (
     Account,
     Call,
@@ -50,8 +51,10 @@ def requests(account: Account, call_sid: str) -> QuerySet[WebhookRequest]:
 def prepare_lists() -> None:
     """So that pages by number are quick in long lists from the first one on."""
     for account in Account.objects.all().iterator():
+        calls = account_calls.of_account(account)
         for rows in (
-            Stretch(account_calls.of_account(account), account_calls.ORDER),
+            account_calls.sought(calls)[0],
+            *(account_calls.sought(calls, statuses=(status,))[0] for status in FINAL_STATUSES),
             Stretch(recordings(account).filter(KEPT), RECORDINGS),
             Stretch(notifications(account), NOTIFICATIONS),
         ):

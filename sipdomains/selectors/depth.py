@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+from bisect import bisect_left
+from dataclasses import replace
 
 from django.core.cache import cache
 
@@ -27,9 +29,11 @@ def place(rows: Stretch, number: int, owner: str) -> Place | None:
     """Of the ``number``-th row from the newest, which is 1; None when there are not that many."""
     if number <= STEP:
         return rows.newest(number)
-    marks = _marks(rows, owner)
-    total = len(marks) * STEP + (rows.newer(marks[-1]) if marks else rows).count()
-    from_oldest = total - number + 1
+    whole = replace(rows, after=None, before=None)  # whose marks serve every stretch of it
+    marks = _marks(whole, owner)
+    passed = len(marks) if rows.before is None else bisect_left(marks, rows.before)
+    reach = whole.newer(marks[passed - 1]) if passed else whole
+    from_oldest = passed * STEP + reach.older(rows.before).count() - number + 1
     if from_oldest < 1:
         return None
     above = -(-from_oldest // STEP)  # the first mark that is not older
@@ -37,7 +41,8 @@ def place(rows: Stretch, number: int, owner: str) -> Place | None:
         return rows.newest(number)
     mark = marks[above - 1]
     steps = above * STEP - from_oldest
-    return rows.older(mark).newest(steps) if steps else mark
+    found = whole.older(mark).newest(steps) if steps else mark
+    return found if found and (rows.after is None or found > rows.after) else None
 
 
 def forget(owner: str) -> None:

@@ -142,6 +142,21 @@ def test_pages_by_number_are_slices_of_the_list(alice, make, monkeypatch, size) 
         assert [row.sid for row in page.rows] == expected[number * size :][:size]
 
 
+@pytest.mark.parametrize("since", [-1, 0, 3, 8, 21, 30])
+@pytest.mark.parametrize("until", [-1, 0, 4, 9, 17, 22, 30])
+def test_pages_by_number_of_a_stretch_of_the_list(alice, make, monkeypatch, since, until) -> None:
+    monkeypatch.setattr(depth, "STEP", 3)
+    for number in range(24):
+        make(number // 2)
+    first, behind = NOON + timedelta(seconds=since), NOON + timedelta(seconds=until)
+    calls = Call.objects.filter(account=alice, started_at__gte=first, started_at__lt=behind)
+    expected = list(calls.order_by("-started_at", "-sid").values_list("sid", flat=True))
+    for number in range(8):
+        rows = Span(first, behind).of(listed(alice))
+        page = keyset.page(rows, 4, Turn(skip=number * 4), owner=alice.sid)
+        assert [row.sid for row in page.rows] == expected[number * 4 :][:4]
+
+
 def test_pages_by_number_follow_rows_that_arrive_or_are_deleted(alice, make, monkeypatch) -> None:
     monkeypatch.setattr(depth, "STEP", 4)
     for number in range(22):

@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from sipdomains.admin.base import ConfigurationAdmin, TabularInline
+from sipdomains.admin.base import TabularInline
+from sipdomains.admin.listfiles import ListFilesAdmin
 from sipdomains.models import Credential, CredentialList, IpAccessControlList, IpAddress
 from sipdomains.models.access import MAX_ADDRESSES_PER_LIST
 from sipdomains.models.credentials import MAX_CREDENTIALS_PER_LIST, MIN_PASSWORD_LENGTH
@@ -63,7 +64,7 @@ class CredentialInline(TabularInline):
         return super().get_queryset(request).defer("ha1_md5", "ha1_sha256")
 
 
-class OwnedListAdmin(ConfigurationAdmin):
+class OwnedListAdmin(ListFilesAdmin):
     """A list belongs to one account for good."""
 
     account_path = "account_id"
@@ -110,6 +111,9 @@ class CredentialListAdmin(OwnedListAdmin):
     inlines = (CredentialInline,)
 
     entries_relation = "credentials"
+    entries_name = "users"
+    entry_permission = "sipdomains.add_credential"
+    columns_help = "Each line: user name, password. A user who is there already is a bad line."
 
 
 class IpAddressInline(TabularInline):
@@ -126,3 +130,9 @@ class IpAccessControlListAdmin(OwnedListAdmin):
     inlines = (IpAddressInline,)
 
     entries_relation = "addresses"
+    entries_name = "addresses"
+    entry_permission = "sipdomains.add_ipaddress"
+    columns_help = (
+        "Each line: address, prefix length, description; the last two may be left out, and "
+        "192.0.2.0/24 may be written in one."
+    )

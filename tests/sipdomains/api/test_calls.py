@@ -397,7 +397,7 @@ def test_pages_of_the_operators_cope_with_a_recording_whose_call_was_deleted(
     call = make_call()
     _with_everything(call)
     rest.calls(call.sid).delete()
-    client.force_login(django_user_model.objects.create_user("operator", password="x"))
+    client.force_login(django_user_model.objects.create_superuser("operator"))
     page = client.get("/recordings/")
     assert page.status_code == 200
     assert b"no longer in the log" in page.content

@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from tests.e2e.server import Server
+from tests.e2e.server import Application, Server, wait_for
 
 CALLS_PER_SECOND = 50
 
@@ -62,6 +64,35 @@ def revoke(server: Server, key: str) -> None:
 
 def shell(server: Server, code: str) -> str:
     return server.manage("shell", "--no-imports", "-c", code).stdout
+
+
+def status_is(rest: Client, sid: str, wanted: str, seconds: float = 15.0) -> Any:
+    """The call, once it has that status."""
+
+    def fetched() -> Any:
+        call = rest.calls(sid).fetch()
+        return call if call.status == wanted else None
+
+    return wait_for(f"call {wanted}", fetched, seconds)
+
+
+def hit(app: Application, path: str, **wanted: str) -> dict[str, str]:
+    """The first request to that path with those parameters, once it has come."""
+
+    def found() -> dict[str, str] | None:
+        for one in app.hits:
+            if one.path == path and wanted.items() <= one.values.items():
+                return one.values
+        return None
+
+    return dict(wait_for(f"request to {path} {wanted}", found))
+
+
+def refused(work: Any) -> tuple[int, int]:
+    """HTTP status and code of what the client raises."""
+    with pytest.raises(TwilioException) as caught:
+        work()
+    return refusal(caught.value)
 
 
 def refusal(error: Any) -> tuple[int, int]:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twilio.rest import Client
 
-from tests.e2e.server import DOMAIN, PASSWORD, USER, Application, Server
+from tests.e2e.api import client_of, hurry
+from tests.e2e.baresip import Baresip
+from tests.e2e.server import DOMAIN, PASSWORD, USER, Application, Server, wait_for
 from tests.e2e.sipp import OPEN_DOMAIN
 
 
@@ -56,3 +61,34 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     if running.process is not None and running.process.poll() is None:
         running.process.kill()
         running.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def account(server: Server, domain: dict[str, Any]) -> dict[str, Any]:
+    """The account of pbx.example.net, which may create many calls per second."""
+    hurry(server, domain["account_sid"])
+    server.manage(
+        "createdomain", DOMAIN, "--username", "speaker", "--password", PASSWORD, "--register"
+    )
+    return domain
+
+
+@pytest.fixture
+def rest(server: Server, account: dict[str, Any]) -> Iterator[Client]:
+    sid, token = account["account_sid"], account["auth_token"]
+    with client_of(server, sid, token, sid) as client:
+        yield client
+
+
+@pytest.fixture
+def speaker(server: Server, account: dict[str, Any], tmp_path: Path) -> Iterator[Baresip]:
+    """A registered phone that answers by itself and speaks a tone of 700 Hz."""
+    phone = Baresip(
+        server, tmp_path / "speaker", transport="udp", codec="pcma", user="speaker", dial="",
+        frequency=700.0, register=True,
+    )  # fmt: skip
+    with contextlib.closing(phone):
+        phone.wait_until("200 OK")
+        query = "SELECT * FROM sipdomains_registration WHERE username = 'speaker'"
+        wait_for("speaker registered", lambda: server.rows(query))
+        yield phone

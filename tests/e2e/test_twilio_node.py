@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.api import base_url, client_of, hurry, new_key
+from tests.e2e.api import base_url, client_of, new_key
 from tests.e2e.baresip import Baresip
-from tests.e2e.server import DOMAIN, PASSWORD, Server, wait_for
+from tests.e2e.server import DOMAIN, PASSWORD, Server
 from tests.e2e.sipp import Callee
 
 SUITE = Path(__file__).with_name("node")
@@ -67,36 +67,28 @@ def crowd(server: Server, account: str, token: str) -> str:
 
 
 def test_the_node_client(
-    server: Server, domain: dict[str, Any], suite: Path, busy: dict[str, Any], tmp_path: Path
-) -> None:
-    account, token = domain["account_sid"], domain["auth_token"]
-    hurry(server, account)
-    server.manage("createdomain", DOMAIN, "--username", "bob", "--password", PASSWORD, "--register")
-    key, secret = new_key(server, account)
+    server: Server, account: dict[str, Any], suite: Path, busy: dict[str, Any], speaker: Baresip,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    sid, token = account["account_sid"], account["auth_token"]
+    key, secret = new_key(server, sid)
     with contextlib.ExitStack() as stack:
 
         def phone(scenario: str) -> str:
             return stack.enter_context(contextlib.closing(Callee(tmp_path, scenario))).uri
 
-        bob = Baresip(
-            server, tmp_path / "bob", transport="udp", codec="pcma", user="bob", dial="",
-            register=True,
-        )  # fmt: skip
-        stack.enter_context(contextlib.closing(bob))
-        query = "SELECT * FROM sipdomains_registration WHERE username = 'bob'"
-        wait_for("bob registered", lambda: server.rows(query))
         settings = {
-            "accountSid": account,
+            "accountSid": sid,
             "authToken": token,
             "apiKey": key,
             "apiSecret": secret,
             "baseUrl": base_url(server),
             "busy": busy,
-            "crowd": crowd(server, account, token),
+            "crowd": crowd(server, sid, token),
             "from": f"sip:desk@{DOMAIN}",
             "answering": [phone("callee_answers") for _ in range(3)],
             "ringing": phone("callee_rings"),
-            "speaking": f"sip:bob@{DOMAIN}",
+            "speaking": f"sip:speaker@{DOMAIN}",
         }
         done = subprocess.run(
             ["node", "--test", "--test-reporter=tap"],

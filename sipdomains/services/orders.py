@@ -26,6 +26,7 @@ from sipdomains.contracts import (
     CallClosed,
     CallDue,
     CallEventRecord,
+    ContractError,
     LogRecord,
     NotificationRecord,
     OriginatePlan,
@@ -41,6 +42,7 @@ from sipdomains.models import (
     CallTurn,
     SipNode,
 )
+from sipdomains.models.fields import DecryptionFailed
 from sipdomains.services import calls, domains, promises
 from twimlrunner.twiml.redact import without_passwords
 
@@ -169,7 +171,12 @@ def claim(boot_id: str, now: datetime | None = None, limit: int = CLAIM_LIMIT) -
             return []
         taken: list[Order] = []
         for sid in sids:
-            order, moved = _take(sid, boot_id, now)
+            try:
+                order, moved = _take(sid, boot_id, now)
+            except (ContractError, DecryptionFailed) as error:
+                log.error("call %s cannot be placed: %s", sid, error)
+                _unreadable(sid, now)
+                continue
             if order is not None:
                 taken.append(order)
             if moved:  # the rest of the list may not be due any more
@@ -182,7 +189,7 @@ def _take(sid: str, boot_id: str, now: datetime) -> tuple[Order | None, bool]:
     free = Call.objects.filter(pk=sid, node="", ended_at=None)
     if not free.update(node=boot_id, updated_at=now):
         if not Call.objects.filter(pk=sid, ended_at=None).exists():
-            CallOrder.objects.filter(pk=sid).delete()  # nobody will take it any more
+            _drop(sid)  # nobody will take it any more
         return None, False
     # Only now: until the call was ours, the document could be exchanged.
     row = CallOrder.objects.select_related("call", "account").get(pk=sid)
@@ -205,6 +212,25 @@ def _take(sid: str, boot_id: str, now: datetime) -> tuple[Order | None, bool]:
         password=row.sip_password,
     )
     return order, moved
+
+
+def _unreadable(sid: str, now: datetime) -> None:
+    """An order of another version, or encrypted by a key that is gone: it must not block others."""
+    call = Call.objects.get(pk=sid)
+    _give_up(call, now, "The order of the call cannot be read; the server log has the reason.")
+    _drop(sid)
+
+
+def _drop(sid: str) -> None:
+    CallOrder.objects.filter(pk=sid).only("pk").delete()  # without decrypting it
+
+
+def _give_up(call: Call, now: datetime, reason: str) -> None:
+    closed = _closed(
+        call, now, status=CallStatus.FAILED, cause="internal-error", code=_INTERNAL, reason=reason
+    )
+    promise = promises.of_lost_call(call, closed)
+    calls.apply([closed, promise] if promise is not None else [closed])
 
 
 def _held_up(row: CallOrder, now: datetime) -> bool:
@@ -233,12 +259,7 @@ def abandoned(boot_id: str, live: Collection[str], now: datetime | None = None) 
     )
     lost = [call for call in mine if call.sid not in live]
     for call in lost:
-        closed = _closed(
-            call, now, status=CallStatus.FAILED, cause="internal-error", code=_INTERNAL,
-            reason="The database went away while the call was taken out of the queue.",
-        )  # fmt: skip
-        promise = promises.of_lost_call(call, closed)
-        calls.apply([closed, promise] if promise is not None else [closed])
+        _give_up(call, now, "The database went away while the call was taken out of the queue.")
     return len(lost)
 
 
@@ -257,7 +278,7 @@ def _expire(sid: str, now: datetime) -> bool:
     with transaction.atomic():
         call = waiting(sid)
         if call is None:
-            CallOrder.objects.filter(pk=sid, call__node="").delete()
+            CallOrder.objects.filter(pk=sid, call__node="").only("pk").delete()
             return False
         closed = close_waiting(
             call, now, status=CallStatus.FAILED, cause=QUEUE_EXPIRED, code=QUEUE_TIMEOUT,
@@ -289,7 +310,7 @@ def close_waiting(
     """Close a call that :func:`waiting` has locked, and take it out of the queue."""
     closed = _closed(call, now, status=status, cause=cause, reason=reason, code=code)
     calls.apply([closed])
-    CallOrder.objects.filter(pk=call.sid).delete()
+    _drop(call.sid)
     return closed
 
 

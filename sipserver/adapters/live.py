@@ -93,6 +93,11 @@ class LiveWork:
                 log.warning("orders and commands wait for the database: %s", error)
             self._failing = True
             return POLL_SECONDS
+        except Exception:  # a fault of ours must not end the node and its calls
+            if not failed:
+                log.exception("orders and commands cannot be read")
+            self._failing = True
+            return POLL_SECONDS
         self._failing = False
         for order in found.orders:
             calls.originate(order)

@@ -229,6 +229,24 @@ async def test_a_command_that_no_message_told_of_is_found(
     assert (await world.settled(await world.submit())).state == "applied"
 
 
+async def test_a_fault_of_ours_does_not_end_the_node(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
+    pending, faults = commands.pending, [1, 1]
+
+    def faulty(node: str) -> list[Command]:
+        if faults:
+            faults.pop()
+            raise KeyError("a fault")
+        return pending(node)
+
+    monkeypatch.setattr(live.commands, "pending", faulty)
+    pk = await world.submit()
+    world.work.wake()
+    assert (await world.settled(pk)).state == "applied"
+
+
 async def test_the_database_may_go_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
     pending, failures = commands.pending, [1, 1, 1]

@@ -217,6 +217,26 @@ def test_an_order_whose_call_is_over_is_cleared_away(alice, node) -> None:
     assert not CallOrder.objects.exists()
 
 
+@pytest.mark.parametrize("broken", ["plan", "key"])
+def test_an_order_that_cannot_be_read_does_not_block_the_others(alice, bob, node, broken) -> None:
+    call = create(alice, sip_password="p", callback=WANTED)
+    other = create(bob)
+    with connection.cursor() as cursor:
+        if broken == "plan":
+            cursor.execute(
+                "UPDATE sipdomains_callorder SET plan = '{}' WHERE call_id = %s", [call.sid]
+            )
+        else:
+            cursor.execute(
+                "UPDATE sipdomains_callorder SET sip_password = 'x' WHERE call_id = %s", [call.sid]
+            )
+    assert [order.call_sid for order in orders.claim(node)] == [other.sid]
+    call.refresh_from_db()
+    assert (call.status, call.cause) == ("failed", "internal-error")
+    assert not CallOrder.objects.exists()
+    assert OutboxMessage.objects.count() == 1
+
+
 # --- waiting in vain ------------------------------------------------------------------------------
 
 

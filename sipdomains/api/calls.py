@@ -162,7 +162,7 @@ class Calls(Resource):
         try:
             call_deletion.delete(row, self.client.credential)
         except NotOver:
-            text = "The call is in progress: it can be deleted when it is over"
+            text = "The call is in progress: it can be deleted when it and its recordings are over"
             raise ApiError(vendor.NOT_COMPLETE, text) from None
         depth.forget(self.account.sid)
 

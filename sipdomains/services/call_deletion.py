@@ -14,9 +14,11 @@ from sipdomains.models import (
     Notification,
     OutboxMessage,
     OutboxState,
+    Recording,
     Transfer,
     WebhookRequest,
 )
+from sipdomains.models.recordings import UNDER_WAY
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ DELETE_BEFORE_COMPLETE = 20009  # errors.md section 1
 
 
 class NotOver(Exception):
-    """The call goes on: it cannot be deleted (REST code DELETE_BEFORE_COMPLETE)."""
+    """The call goes on, or a recording of it is being finished: it cannot be deleted (REST code
+    DELETE_BEFORE_COMPLETE)."""
 
 
 @transaction.atomic
@@ -34,7 +37,8 @@ def delete(call: Call, by: str) -> None:
     found = Call.objects.select_for_update().filter(pk=call.pk).first()
     if found is None:
         return
-    if found.ended_at is None:
+    unfinished = Recording.objects.filter(call_id=call.sid, status__in=UNDER_WAY)
+    if found.ended_at is None or unfinished.exists():
         raise NotOver(call.sid)
     messages = OutboxMessage.objects.filter(call_id=call.sid)
     pending = list(messages.filter(state=OutboxState.PENDING).values_list("pk", flat=True))

@@ -390,6 +390,18 @@ def test_a_live_call_cannot_be_deleted(make_call, rest, status) -> None:
     assert Call.objects.filter(sid=call.sid).exists()
 
 
+@pytest.mark.parametrize("status", ["in-progress", "paused"])
+def test_a_call_whose_recording_is_being_finished_cannot_be_deleted_yet(
+    make_call, rest, status
+) -> None:
+    call = make_call()
+    _with_everything(call)
+    Recording.objects.update(status=status)
+    assert refused(rest.calls(call.sid).delete) == (400, 20009)
+    Recording.objects.update(status="absent")
+    assert rest.calls(call.sid).delete() is True
+
+
 def test_pages_of_the_operators_cope_with_a_recording_whose_call_was_deleted(
     make_call, rest, client, django_user_model, settings
 ) -> None:

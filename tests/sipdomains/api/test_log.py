@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sipdomains.models import Call, Notification, WebhookRequest
 from tests.sipdomains.api.conftest import BASE, NOON, client_of, refused
@@ -205,3 +207,31 @@ def test_an_attempt_that_got_no_answer(make_call, rest) -> None:
     attempt(call, status=0, response_headers=[], response_body="")
     (event,) = rest.calls(call.sid).events.list()
     assert (event.response["response_code"], event.response["content_type"]) == (None, None)
+
+
+LISTS = [
+    ("/Recordings.json", "recording_kept_by_account"),
+    ("/Recordings.json?DateCreated=2026-03-04", "recording_kept_by_account"),
+    ("/Recordings.json?IncludeSoftDeleted=true", "recording_by_account"),
+    ("/Notifications.json", "notification_by_account"),
+    ("/Notifications.json?MessageDate=2026-03-04", "notification_by_account"),
+    ("/Notifications.json?Log=1", "notification_by_account"),
+]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.parametrize(("path", "index"), LISTS)
+def test_lists_are_served_by_an_index_in_their_order(note, raw, path, index) -> None:
+    note(None)
+    with CaptureQueriesContext(connection) as captured:
+        raw("get", path)
+        queries = [query["sql"] for query in captured.captured_queries]
+    table = path[1:].partition(".")[0].lower()[:-1]
+    lists = [sql for sql in queries if f'FROM "sipdomains_{table}"' in sql]
+    assert lists
+    for sql in lists:
+        with connection.cursor() as database:
+            plan = database.execute("EXPLAIN QUERY PLAN " + sql).fetchall()
+        steps = " | ".join(row[3] for row in plan)
+        assert f"{index} " in steps
+        assert "USE TEMP B-TREE FOR ORDER BY" not in steps

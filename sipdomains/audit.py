@@ -132,4 +132,5 @@ def _reverse(model: type[Model]) -> list[str]:
 
 
 def masked(value: str) -> str:
-    return "(hidden)" if value else ""
+    """ "None" is what an entry says of a field that had no value."""
+    return "(hidden)" if value not in ("", "None") else ""

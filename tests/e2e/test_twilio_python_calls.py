@@ -164,7 +164,7 @@ def test_another_server_is_called_with_credentials_and_keys(
     assert asked["From"].startswith("sip:desk@")
 
 
-def test_calls_of_an_account_go_out_one_a_second(rest: Client) -> None:
+def test_calls_of_an_account_go_out_one_a_second(server: Server, rest: Client) -> None:
     """A new account is a slow one. Nobody is there to be called."""
     made = rest.api.v2010.accounts.create(friendly_name="Subaccount")
     calls = rest.api.v2010.accounts(made.sid).calls
@@ -177,8 +177,14 @@ def test_calls_of_an_account_go_out_one_a_second(rest: Client) -> None:
         rows = [calls(sid).fetch() for sid in sids]
         return rows if all(row.status in ("failed", "no-answer") for row in rows) else None
 
-    waited = [int(row.queue_time) for row in wait_for("end of the calls", over, 60.0)]
-    assert waited[0] < 500 < waited[1] < 1500 < waited[2] < 2500
+    ended = wait_for("end of the calls", over, 60.0)
+    query = "SELECT started_at, queue_ms FROM sipdomains_call WHERE sid = ?"
+    rows = [server.rows(query, sid)[0] for sid in sids]
+    assert [row.queue_time for row in ended] == [str(row["queue_ms"]) for row in rows]
+    created = [datetime.fromisoformat(row["started_at"]) for row in rows]
+    for number, row in enumerate(rows):
+        left = created[number] + timedelta(milliseconds=row["queue_ms"])
+        assert left - created[0] >= timedelta(seconds=number, milliseconds=-20)
 
 
 @pytest.mark.parametrize("which", ["parent", "child"])

@@ -282,6 +282,8 @@ def test_the_history_of_a_domain_holds_its_mappings(staff, guarded) -> None:
     entries = staff.get(url("sipdomain", "history", guarded.sid)).context["entries"]
     told = [(entry.get_action_display(), entry.content_type.model) for entry in entries]
     assert told[0] == ("delete", "callaclmapping")
+    made = next(entry for entry in entries if entry.content_type.model == "sipdomain")
+    assert not {"calls", "aliases", "registrations"} & set(made.changes)  # point to it only
     assert ("create", "sipdomain") in told
 
 

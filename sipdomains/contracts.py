@@ -241,7 +241,8 @@ class CallClosed:
 
     ``cause`` is a slug of ``sipserver.calls.termination``; ``reason`` the same in words for the
     operator; ``sip_status`` the final SIP answer to the INVITE (0 if none was sent); ``media`` the
-    last media statistics (see ``sipserver.media.protocol``).
+    last media statistics (see ``sipserver.media.protocol``), with their course under ``series``
+    (see ``sipserver.calls.quality_log``).
     """
 
     KIND: ClassVar[str] = "call_closed"

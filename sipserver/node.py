@@ -276,6 +276,9 @@ class Node:
         )
 
 
+_STATS_SECONDS = 5.0  # how finely the quality of a call is drawn
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -287,6 +290,7 @@ def _worker_config(config: SipServerConfig) -> WorkerConfig:
         port_min=config.rtp_ports[0],
         port_max=config.rtp_ports[1],
         rtp_timeout_s=config.rtp_silence_seconds,
+        stats_interval_s=_STATS_SECONDS,
         bind_ip4=("" if ip6 else bind) if bind else plain.bind_ip4,
         bind_ip6=(bind if ip6 else "") if bind else plain.bind_ip6,
     )

@@ -229,6 +229,7 @@ class LegMedia:
             session.interrupt(MediaLost("no-audio"))
         elif event == "stats":
             session.media_stats = data
+            session.quality.add(data)
         elif event == "first_packet":
             session.event("media", {"what": "first-packet", **data})
         elif event == "digit":

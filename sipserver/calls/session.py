@@ -22,6 +22,7 @@ from sipdomains.policy import DomainPolicy
 from sipserver.calls.environment import Environment
 from sipserver.calls.leg_recordings import LegRecordings
 from sipserver.calls.ports import MediaSession
+from sipserver.calls.quality_log import QualityLog
 from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
 from sipserver.sip.events import Flow, InDialogRequest, MessageTraced, Notified
@@ -84,6 +85,7 @@ class CallSession(ABC):
         self.answered_at: float | None = None
         self.http_session: dict[str, Any] = {}
         self.media_stats: dict[str, Any] = {}
+        self.quality = QualityLog()
         self.dialog_over = False
         self.finishing = False  # its ending is chosen; nothing changes it any more
         self.time_limit: float | None = None  # seconds that REST allows it
@@ -260,7 +262,7 @@ class CallSession(ABC):
                 sip_status=ending.sip_status,
                 error_code=ending.code,
                 answered_at=self.answered_at,
-                media=self.media_stats,
+                media=self.quality.with_series(self.media_stats),
             )
         )
 

@@ -95,14 +95,21 @@ def variant(recording: Recording, kind: str, channels: int) -> str:
     name = _variant_name(original, kind, mixed)
     if default_storage.exists(name):
         return name
+    with converting():
+        if not default_storage.exists(name):  # made by the one that was waited for
+            _convert(original, name, kind, mixed)
+    return name
+
+
+@contextmanager
+def converting() -> Iterator[None]:
+    """One of the few at a time that read whole recordings. Raises Busy."""
     if not _conversions.acquire(timeout=CONVERSION_WAIT_SECONDS):
         raise Busy(f"{MAX_CONVERSIONS} recordings are being converted")
     try:
-        if not default_storage.exists(name):  # made by the one that was waited for
-            _convert(original, name, kind, mixed)
+        yield
     finally:
         _conversions.release()
-    return name
 
 
 def delete(name: str) -> None:
@@ -110,6 +117,12 @@ def delete(name: str) -> None:
     for kind in FORMATS:
         for mixed in (False, True):
             default_storage.delete(_variant_name(name, kind, mixed))
+    default_storage.delete(waveform_name(name))
+
+
+def waveform_name(original: str) -> str:
+    """Where the picture of a recording is, once it was drawn."""
+    return f"{original.removesuffix('.wav')}-waveform.json"
 
 
 def _variant_name(original: str, kind: str, mixed: bool) -> str:

@@ -27,7 +27,7 @@ MAX_EVENTS = 20_000
 @require_safe
 def as_json(request: HttpRequest, sid: str) -> HttpResponse:
     story = _story(request, sid)
-    text = exports.whole(story, verdict(story.call, story.events))
+    text = exports.whole(story, verdict(story.call, story.events, story.notifications))
     return _file(text.encode("utf-8", "replace"), "application/json", f"{sid}.json")
 
 
@@ -37,7 +37,7 @@ def as_ladder(request: HttpRequest, sid: str) -> HttpResponse:
     story = _story(request, sid)
     call, zero = story.call, beginning(story)
     placed = call.direction != CallDirection.INBOUND
-    found = verdict(call, story.events)
+    found = verdict(call, story.events, story.notifications)
     drawn = course(
         sid,
         [*story.events, *story.others],

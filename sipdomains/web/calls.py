@@ -23,6 +23,7 @@ from sipdomains.web.forms import CallFilterForm
 from sipdomains.web.media import media_rows
 from sipdomains.web.pages import operator_page
 from sipdomains.web.related import callbacks, legs, sounds, transfers
+from sipdomains.web.series import charts
 from sipdomains.web.steps import documents
 from sipdomains.web.verdict import verdict
 from sipdomains.web.webhooks import attempts
@@ -105,7 +106,7 @@ def _story_context(story: CallStory, now: datetime, every_row: bool) -> dict[str
         "peer": peer,
         "refreshing": _unsettled(story, now),
         "every_row": every_row,
-        "verdict": verdict(call, story.events),
+        "verdict": verdict(call, story.events, story.notifications),
         "legs": related,
         "sounds": sounds(story.recordings),
         "transfers": transfers(story.transfers),
@@ -123,6 +124,7 @@ def _story_context(story: CallStory, now: datetime, every_row: bool) -> dict[str
         ),
         "documents": documents(story.events, zero),
         "media": media_rows(call.media, peer),
+        "charts": charts(call.media),
     }
 
 

@@ -23,7 +23,7 @@ from sipdomains.web.webhooks import Attempt
 
 MAX_CALLED = 5  # lanes of called parties; further ones share the last
 QUIET_SECONDS = 1.0
-INLINE_CHARACTERS = 40_000  # of messages within the page; the others come when they are opened
+INLINE_CHARACTERS = 24_000  # of messages within the page; the others come when they are opened
 FIRST_ROWS = 120
 
 SIP, HTTP, TWIML, MEDIA, NOTE, CALL = "sip", "http", "twiml", "media", "note", "call"
@@ -184,6 +184,7 @@ class _Maker:
     def of_events(self, events: Sequence[CallEvent], told: set[int]) -> list[Row]:
         """``told``: the events, by ``id``, that attempts stand for."""
         traced = {event.call_id for event in events if event.kind == "sip"}
+        closed = {event.call_id for event in events if event.kind == "closed"}
         seen: set[tuple[str, str, str]] = set()
         rows = []
         for event in events:
@@ -191,11 +192,19 @@ class _Maker:
                 continue
             if event.kind == "webhook" and id(event) in told:
                 continue
+            if event.kind == "interrupt" and event.call_id in closed and not _redirected(event):
+                continue  # its ending says why
+            if event.kind in ("bridged", "unbridged") and self._told_by_us(event):
+                continue
             if event.kind == "sip":
                 rows.append(self._sip(event, seen))
             else:
                 rows.append(self._mark(event))
         return rows
+
+    def _told_by_us(self, event: CallEvent) -> bool:
+        """Both legs of a bridge tell of it."""
+        return event.call_id != self._call_sid and event.data.get("with") == self._call_sid
 
     def _lane_of(self, sid: str) -> int:
         return self._lane.get(sid or self._call_sid, self._others)
@@ -339,6 +348,10 @@ def _answer(attempt: Attempt) -> str:
         return f"No answer after {attempt.duration}: {why}" if why else "No answer"
     size = file_size(len(row.response_body.encode()))
     return f"{row.status} after {attempt.duration}, {size}"
+
+
+def _redirected(event: CallEvent) -> bool:
+    return bool(event.data.get("what") == "redirected")
 
 
 def _index(event: CallEvent) -> int:

@@ -16,7 +16,7 @@ class CodeInfo:
     who: str
 
 
-_DOCUMENT = "Fix the TwiML that the URL returns; the steps below show it with its line numbers."
+_DOCUMENT = "Fix the TwiML that the URL returns; it is shown under TwiML with its line numbers."
 _REACH = "Check that the application runs and that this server can reach its address and port."
 _TLS = "Renew or correct the certificate of the application's server."
 _IGNORED = "The call went on with the default. Correct the attribute in the document."
@@ -32,7 +32,7 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
      "Enter a whole http or https URL on the domain, or correct it in the document.",
      "application"),
     (11200, "The application gave no usable answer",
-     "The answer must be 2xx with TwiML and come within 15 s. See the attempt for what came.",
+     "The answer must be 2xx with TwiML and come within 15 s. The course shows what came.",
      "application"),
     (11201, "The connection to the application timed out", _REACH, "application"),
     (11202, "The application's server refused the connection",
@@ -184,7 +184,7 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
     (32009, "The dialled user is not registered",
      "No phone has registered under that name, or its registration has run out.", "caller"),
     (32011, "The other side broke the SIP rules, refused, or went away",
-     "The ladder shows the last messages; look at the phone, PBX or proxy that sent them.",
+     "The course shows the last messages; look at the phone, PBX or proxy that sent them.",
      "network"),
     (32014, "No audio came from the caller",
      "Usually a firewall or NAT: the RTP ports must be open for UDP, and the address that this "
@@ -235,7 +235,7 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
      "The target is in a network that this server does not call; the operator can allow it.",
      "operator"),
     (32218, "The transfer is not allowed",
-     "Look at the REFER in the ladder: its target, or the call that it would replace.",
+     "Look at the REFER in the course of the call: its target, or the call that it would replace.",
      "caller"),
     (32219, "The redirect of the called party was not followed",
      "Look at the Contact of its 3xx: it leads nowhere, in a circle, or where we do not call.",

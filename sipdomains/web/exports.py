@@ -154,13 +154,18 @@ def messages(events: Iterable[CallEvent]) -> list[Message]:
 
     Addresses that are not known, such as ours in older traces, are those of documentation.
     """
+    traced = [event for event in events if event.kind == "sip" and event.data.get("text")]
+    ours: dict[str, tuple[str, int]] = {}  # of each leg, and of any
+    for event in traced:
+        where = _host_port(str(event.data.get("local", "")))
+        if where is not None:
+            ours.setdefault(event.call_id, where)
+            ours.setdefault("", where)
     found = []
-    for event in sorted(events, key=lambda event: (event.at, event.seq)):
+    for event in sorted(traced, key=lambda event: (event.at, event.seq)):
         data = event.data
-        if event.kind != "sip" or not data.get("text"):
-            continue
         peer = _host_port(str(data.get("peer", "")))
-        local = _host_port(str(data.get("local", "")))
+        local = _host_port(str(data.get("local", ""))) or ours.get(event.call_id) or ours.get("")
         six = any(where is not None and ":" in where[0] for where in (peer, local))
         us, them = _UNKNOWN[six]
         peer, local = peer or (them, 5060), local or (us, 5060)

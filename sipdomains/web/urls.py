@@ -13,6 +13,7 @@ from sipdomains.web import (
     recordings,
     repeats,
     testcalls,
+    waveforms,
 )
 from sipdomains.web.pages import page
 
@@ -38,6 +39,7 @@ urlpatterns = [
     path("domains/<str:sid>/test/<str:id_>/", testcalls.test_call, name="test-call"),
     path("bench/", bench.bench, name="bench"),
     path("bench/<str:id_>/", bench.run, name="bench-run"),
+    path("recordings/<str:account_sid>/<str:sid>/waveform/", waveforms.picture, name="waveform"),
     path("recordings/", recordings.recording_list, name="recordings"),
     path(
         "login/",

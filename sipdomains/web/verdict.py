@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sipdomains.models import Call, CallEvent
-from sipdomains.web.errorcodes import explain
+from sipdomains.models import Call, CallEvent, Notification
+from sipdomains.web.errorcodes import CodeInfo, explain
 from sipdomains.web.formatting import duration_words
 
 # Cause of the ending (the row's slug) to (who has to act, how). The words for why are the row's.
@@ -17,8 +17,8 @@ CAUSES: dict[str, tuple[str, str]] = {
     "canceled": ("nobody", ""),
     "max-duration": ("nobody", ""),
     "refer-last": ("nobody", "Verbs after Refer, or an action, would keep the leg."),
-    "reject-busy": ("nobody", "The application decided so; its document is among the steps."),
-    "reject": ("nobody", "The application decided so; its document is among the steps."),
+    "reject-busy": ("nobody", "The application decided so; its document is under TwiML."),
+    "reject": ("nobody", "The application decided so; its document is under TwiML."),
     "unknown-domain": (
         "caller",
         "Correct the name on the phone, or set that domain (or an alias) up here.",
@@ -38,8 +38,15 @@ CAUSES: dict[str, tuple[str, str]] = {
     "srtp-refused": ("caller", ""),
     "no-common-codec": ("caller", ""),
     "address-family": ("caller", ""),
-    "bad-sdp": ("caller", "Look at the SDP in the first INVITE of the ladder."),
-    "protocol": ("caller", "Look at the INVITE in the ladder."),
+    "bad-sdp": (
+        "caller",
+        "Look at the media description (SDP) in the first INVITE of the course: the phone or PBX "
+        "that wrote it has to be mended.",
+    ),
+    "protocol": (
+        "caller",
+        "Look at the first INVITE of the course: the phone or PBX that sent it has to be mended.",
+    ),
     "hops-exhausted": ("network", ""),
     "draining": ("server", ""),
     "overloaded": ("server", ""),
@@ -47,11 +54,11 @@ CAUSES: dict[str, tuple[str, str]] = {
     "media-unavailable": ("server", ""),
     "application-error": (
         "application",
-        "The notifications and the webhook attempts below show what the application answered.",
+        "The notifications and the course of the call show what the application answered.",
     ),
     "application-error-503": (
         "application",
-        "The notifications and the webhook attempts below show what the application answered.",
+        "The notifications and the course of the call show what the application answered.",
     ),
     "ack-timeout": ("network", ""),
     "no-audio": ("network", ""),
@@ -70,12 +77,12 @@ CAUSES: dict[str, tuple[str, str]] = {
     "callee-busy": ("nobody", ""),
     "callee-no-answer": ("nobody", ""),
     "callee-declined": ("nobody", ""),
-    "callee-failed": ("network", "The last response in the ladder says what it did not like."),
+    "callee-failed": ("network", "The last response of the course says what it did not like."),
     "callee-unreachable": (
         "network",
         "Check host and port of the target, and that this server can reach it.",
     ),
-    "callee-bad-sdp": ("network", "Look at the SDP of the answer in the ladder."),
+    "callee-bad-sdp": ("network", "Look at the SDP of the answer in the course."),
     "undialable": (
         "application",
         "The notification says why. For numbers the trunks and their rules decide (Configuration).",
@@ -127,6 +134,9 @@ _TURN_OF_PLACED = _TURN | {
 }
 
 
+_APPLICATION_ERRORS = frozenset({"application-error", "application-error-503"})
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """``tone`` good, neutral, bad or live; texts are plain sentences, possibly empty."""
@@ -140,7 +150,8 @@ class Verdict:
     code_title: str
 
 
-def verdict(call: Call, events: Sequence[CallEvent]) -> Verdict:
+def verdict(call: Call, events: Sequence[CallEvent], notes: Sequence[Notification] = ()) -> Verdict:
+    """``notes`` are the call's notifications in order of time."""
     if call.ended_at is None:
         return Verdict("live", _live_headline(call), doing_now(events), "", "", 0, "")
     who, mend = CAUSES.get(call.cause, ("", ""))
@@ -148,6 +159,10 @@ def verdict(call: Call, events: Sequence[CallEvent]) -> Verdict:
     if code is not None:
         who = who or code.who
         mend = mend or code.mend
+    fault = _fault(notes) if call.cause in _APPLICATION_ERRORS else None
+    if fault is not None:
+        mend = f"{fault.title}. {fault.mend}"
+        code = code or fault
     tone = _tone(call, who)
     return Verdict(
         tone=tone,
@@ -155,9 +170,15 @@ def verdict(call: Call, events: Sequence[CallEvent]) -> Verdict:
         reason=call.reason,
         turn=(_TURN_OF_PLACED if _placed(call) else _TURN).get(who, ""),
         mend=mend,
-        code=call.error_code,
+        code=code.code if code else 0,
         code_title=code.title if code else "",
     )
+
+
+def _fault(notes: Sequence[Notification]) -> CodeInfo | None:
+    """What the application did wrong at last, as far as that is known."""
+    errors = [explain(note.code) for note in notes if note.level == "error"]
+    return next((info for info in reversed(errors) if info.title), None)
 
 
 def doing_now(events: Sequence[CallEvent]) -> str:

@@ -36,13 +36,16 @@ class Attempt:
     parameters: list[tuple[str, str]]
     request_headers: list[tuple[str, str]]
     response_headers: list[tuple[str, str]]
-    body: list[Line]
     error: CodeInfo | None
     message: str
 
     @property
     def good(self) -> bool:
         return not self.row.error_code and 200 <= self.row.status < 300
+
+    @property
+    def body(self) -> list[Line]:
+        return numbered(self.row.response_body)
 
     @property
     def signature(self) -> str:
@@ -70,7 +73,6 @@ def attempts(rows: Iterable[WebhookRequest], zero: datetime) -> list[Attempt]:
             parameters=masked_pairs(row.parameters),
             request_headers=masked_pairs(row.request_headers),
             response_headers=masked_pairs(row.response_headers),
-            body=numbered(row.response_body),
             error=explain(row.error_code) if row.error_code else None,
             message=masked(row.error_message),
         )

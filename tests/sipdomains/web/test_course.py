@@ -165,6 +165,27 @@ def test_verb_during_which_nothing_happened_is_one_row():
     ]
 
 
+def test_bridge_is_told_once_and_an_ending_by_its_reason():
+    calls = [root(), leg(1)]
+    found = course(
+        CALL,
+        [
+            event("bridged", 0.0, **{"with": calls[1].sid}),
+            event("bridged", 0.0, leg=calls[1].sid, **{"with": CALL}),
+            event("interrupt", 1.0, what="redirected"),
+            event("interrupt", 2.0, what="caller-hangup"),
+            event("closed", 2.0, reason="The caller hung up."),
+        ],
+        NOON,
+        legs=legs(calls, calls[0]),
+    )
+    assert [row.words for row in found.rows] == [
+        "Connected with bob1@h",
+        "A new document takes the place of the running one",
+        "The caller hung up.",
+    ]
+
+
 def test_what_sip_says_is_not_said_again():
     facts = [event("ringing", 0.1), event("answered", 0.2)]
     traced = [sip("in", "INVITE"), *facts]

@@ -191,7 +191,7 @@ def test_ladder_is_plain_text(desk, call):
 def test_packets_are_those_of_all_legs(desk, call):
     answer = desk.get(f"/calls/{call.sid}/messages.pcap")
     first, second = [parse(packet) for _, packet in packets(answer.content)]
-    assert first[:2] == (("198.51.100.7", 40000), ("192.0.2.1", 5060))
+    assert first[:2] == (("198.51.100.7", 40000), ("192.0.2.9", 5062))
     assert second[:2] == (("192.0.2.9", 5062), ("203.0.113.5", 5060))
 
 

@@ -4,10 +4,10 @@ index serves in order of time, and by limits."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
@@ -22,8 +22,9 @@ from sipdomains.models import (
     SipDomain,
     WebhookRequest,
 )
+from sipdomains.selectors.calllog import LIVE_STATUSES
 
-SCAN = 2000  # calls looked at for refusals and counts
+SCAN = 1000  # calls looked at for refusals and counts
 HEALTH_CALLS = 200
 HEALTH_REQUESTS = 500
 RECENT = timedelta(days=7)
@@ -138,14 +139,14 @@ def domain(scope: Scope, sid: str) -> SipDomain | None:
 
 
 def live_calls(domain: SipDomain) -> int:
-    # The account leads to the index of open calls; that of the domain holds every call.
-    return Call.objects.filter(account_id=domain.account_id, ended_at=None, domain=domain).count()
+    return _live(Scope(frozenset({domain.account_id})))[domain.sid]
 
 
 def _live(scope: Scope) -> Counter[str]:
-    running = scope.narrow(Call.objects.filter(ended_at=None)).order_by()
-    counted = running.values_list("domain_id").annotate(Count("sid"))
-    return Counter({sid: count for sid, count in counted if sid})
+    """How many calls of each domain go on. By status, which has an index of its own: asked for a
+    domain or for what has not ended, databases may walk through every call that ever was."""
+    running = scope.narrow(Call.objects.filter(status__in=LIVE_STATUSES)).order_by()
+    return Counter([sid for sid in running.values_list("domain_id", flat=True) if sid])
 
 
 def acls(domain: SipDomain) -> list[GuardList]:
@@ -202,55 +203,61 @@ def percentile(ordered: list[float], percent: int) -> float:
 
 def recent_calls(domain: SipDomain, now: datetime) -> RecentCalls:
     calls = Call.objects.filter(domain=domain, started_at__gte=now - RECENT)
-    rows = list(
-        calls.order_by("-started_at").values(
-            "sid", "cause", "reason", "status", "source_ip", "username", "sip_status",
-            "started_at", "answered_at", "ended_at", "direction",
-        )[: SCAN + 1]
-    )  # fmt: skip
-    complete = len(rows) <= SCAN
-    day = [row for row in rows if row["started_at"] >= now - timedelta(days=1)]
+    rows = list(calls.order_by("-started_at").values_list(*_Seen._fields)[: SCAN + 1])
+    newest = [_Seen(*row) for row in rows[:SCAN]]
+    day = [seen for seen in newest if seen.started_at >= now - timedelta(days=1)]
     return RecentCalls(
-        complete,
-        len(day),
-        sum(row["status"] == "failed" for row in day),
-        _grouped([row for row in rows if _refused(row)]),
+        complete=len(rows) <= SCAN,
+        day=len(day),
+        day_failed=sum(seen.status == "failed" for seen in day),
+        refusals=_grouped([seen for seen in newest if seen.refused]),
     )
 
 
-def _refused(row: Mapping[str, Any]) -> bool:
-    """Turned away by us: failed, never answered, over."""
-    return (
-        row["status"] == "failed"
-        and row["direction"] == "inbound"
-        and row["answered_at"] is None
-        and row["ended_at"] is not None
+class _Seen(NamedTuple):
+    """What is read of many calls: no more than it takes, for reading is what costs."""
+
+    sid: str
+    started_at: datetime
+    status: str
+    direction: str
+    sip_status: int
+    cause: str
+    source_ip: str
+    username: str
+
+    @property
+    def refused(self) -> bool:
+        """Turned away by us, whether with an answer or without."""
+        return self.status == "failed" and self.direction == "inbound" and self.sip_status != 200
+
+
+def _grouped(refused: Sequence[_Seen]) -> list[Refusals]:
+    """The most frequent first; ``refused`` are newest first."""
+    groups: dict[tuple[str, str], list[_Seen]] = {}
+    for seen in refused:
+        groups.setdefault((seen.cause, seen.source_ip), []).append(seen)
+    often = sorted(groups.values(), key=lambda mine: (-len(mine), mine[0].cause, mine[0].source_ip))
+    shown = often[:MAX_GROUPS]
+    reasons = dict(
+        Call.objects.filter(sid__in=[mine[0].sid for mine in shown]).values_list("sid", "reason")
     )
+    return [_refusals(mine, reasons.get(mine[0].sid, "")) for mine in shown]
 
 
-def _grouped(rows: Sequence[Mapping[str, Any]]) -> list[Refusals]:
-    """The most frequent first; ``rows`` are newest first."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((str(row["cause"]), str(row["source_ip"])), []).append(row)
-    found = []
-    for (cause, source), mine in groups.items():
-        newest = mine[0]
-        names = {str(row["username"]) for row in mine} - {""}
-        found.append(
-            Refusals(
-                cause=cause,
-                reason=str(newest["reason"]),
-                source_ip=source,
-                username=names.pop() if len(names) == 1 else "",
-                count=len(mine),
-                last_sid=str(newest["sid"]),
-                last_at=newest["started_at"],
-                sip_status=newest["sip_status"],
-            )
-        )
-    found.sort(key=lambda group: (-group.count, group.cause, group.source_ip))
-    return found[:MAX_GROUPS]
+def _refusals(mine: Sequence[_Seen], reason: str) -> Refusals:
+    newest = mine[0]
+    names = {seen.username for seen in mine} - {""}
+    return Refusals(
+        cause=newest.cause,
+        reason=reason,
+        source_ip=newest.source_ip,
+        username=names.pop() if len(names) == 1 else "",
+        count=len(mine),
+        last_sid=newest.sid,
+        last_at=newest.started_at,
+        sip_status=newest.sip_status,
+    )
 
 
 def call_by_call_id(domain: SipDomain, sip_call_id: str, since: datetime) -> Call | None:

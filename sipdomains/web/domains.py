@@ -100,6 +100,7 @@ def _context(request: HttpRequest, domain: SipDomain) -> dict[str, Any]:
         "phone_count": phone_count,
         "live": selectors.live_calls(domain),
         "recent": selectors.recent_calls(domain, now),
+        "scan": selectors.SCAN,
         "by_address": BY_ADDRESS,
         "may_allow": may(request.user, ALLOW_ADDRESSES, domain.account_id),
         "may_call": may(request.user, OPERATE_CALLS, domain.account_id),

@@ -47,10 +47,11 @@ ROUTES = {
     TASK_BENCH_STEP: QUEUE_HOUSEKEEPING,
     TASK_TEST_CALL: QUEUE_HOUSEKEEPING,
 }
+FORGET_SECONDS = 3600.0
 # For `celery beat`. Every node sweeps too; this is for the time when none is alive.
 BEAT_SCHEDULE = {
     "reap-dead-nodes": {"task": TASK_REAP_DEAD_NODES, "schedule": 15.0},
-    "forget-old": {"task": TASK_FORGET_OLD, "schedule": 3600.0},
+    "forget-old": {"task": TASK_FORGET_OLD, "schedule": FORGET_SECONDS},
 }
 MEMORY_POLLING_SECONDS = 0.01  # the transport's own default of 1 s would delay every fetch by that
 BROKER_TIMEOUT_SECONDS = 2.0

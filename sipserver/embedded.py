@@ -13,7 +13,8 @@ import uvicorn
 from django.conf import settings
 from django.core.management import call_command
 
-from sipdomains.celery import EmbeddedWorker
+from sipdomains.celery import FORGET_SECONDS, EmbeddedWorker, app
+from sipdomains.contracts import TASK_FORGET_OLD
 from sipdomains.services.bootstrap import Demo, bootstrap_demo
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class EmbeddedServices:
         self._demo: Demo | None = None
         self._worker = EmbeddedWorker()
         self._web = _WebThread(settings.WEB_LISTEN)
+        self._housekeeping = _Housekeeping()
 
     def prepare(self) -> None:
         call_command("migrate", verbosity=0, interactive=False)
@@ -41,6 +43,7 @@ class EmbeddedServices:
         """Raises OSError when the web address is taken."""
         self._worker.start()
         self._web.start()
+        self._housekeeping.start()
 
     def announce(self, listening: Sequence[tuple[str, str, int]]) -> None:
         """What to dial, as whom, and where to read about it."""
@@ -62,8 +65,31 @@ class EmbeddedServices:
         self._say("")
 
     def stop(self) -> None:
+        self._housekeeping.stop()
         self._web.stop()
         self._worker.stop()
+
+
+class _Housekeeping:
+    """What ``celery beat`` sends where it runs, and nobody else does: the forgetting of what is
+    old. The rest of its schedule is done by every node."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            app.send_task(TASK_FORGET_OLD)
+            self._ended.wait(FORGET_SECONDS)
 
 
 class _WebThread:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import Server, call_id_of
+from tests.e2e.server import Server, call_id_of, wait_for
 from tests.e2e.sound import is_speech, read_wav, sounding
 
 pytestmark = pytest.mark.e2e
@@ -49,6 +51,8 @@ def test_second_start_reuses_the_home_and_several_run_side_by_side(
     assert text.count("(shown once)") == 1
     assert text.rstrip().splitlines().count("ready") == 1
     assert own_server.stop() == 0
+    with closing(sqlite3.connect(own_server.home / "sipdomains.sqlite3")) as database, database:
+        database.execute("UPDATE sipdomains_sipnode SET stopped_at = '2020-01-01 00:00:00'")
 
     own_server.environment["SIP_DIGEST_ALGORITHMS"] = "SHA-256"
     own_server.start()
@@ -65,4 +69,6 @@ def test_second_start_reuses_the_home_and_several_run_side_by_side(
     for name in ("Proxy-Authenticate", "Proxy-Authorization"):
         assert "algorithm=SHA-256" in next(re.finditer(rf"^{name}: .*$", ladder, re.MULTILINE))[0]
     assert len(own_server.rows("SELECT sid FROM sipdomains_call")) == 2
+    nodes = "SELECT boot_id FROM sipdomains_sipnode"
+    wait_for("nodes of long ago forgotten", lambda: len(own_server.rows(nodes)) == 1)
     own_server.stop_in_order()

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from sipdomains import health
 from sipdomains.api import recording_media
@@ -18,7 +18,7 @@ urlpatterns = [
     ),
     path("2010-04-01/", include("sipdomains.api.urls")),
     path("api/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("api/", SpectacularSwaggerView.as_view(url_name="openapi"), name="api-docs"),
+    path("api/", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),
     path("demo/", include("sipdomains.demo.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

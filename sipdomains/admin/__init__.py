@@ -16,7 +16,9 @@ from sipdomains.admin import (  # noqa: F401 - registration
     registrations,
     trunks,
 )
+from sipdomains.login import AdminLoginForm
 
+admin.site.login_form = AdminLoginForm
 admin.site.site_header = "sipdomains"
 admin.site.site_title = "sipdomains"
 admin.site.index_title = "Configuration and log"

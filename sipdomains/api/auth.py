@@ -22,9 +22,9 @@ from rest_framework.request import Request
 
 from sipdomains import sids
 from sipdomains.api import vendor
-from sipdomains.api.throttling import Window
 from sipdomains.models import Account, AccountStatus, ApiKey
 from sipdomains.services import apikeys
+from sipdomains.throttling import Window
 
 _LONGEST_CREDENTIALS = 512
 _USED_AGAIN = timedelta(minutes=5)  # how exact "last used" is

@@ -1,11 +1,8 @@
 """Read queries behind lists and pages. No writes, no formatting."""
 
+from sipdomains.selectors.callfilter import LIVE, LIVE_STATUSES, ORDINARY_CAUSES, CallFilter
 from sipdomains.selectors.calllog import (
-    LIVE,
-    LIVE_STATUSES,
-    ORDINARY_CAUSES,
     SCAN_LIMIT,
-    CallFilter,
     CallPage,
     CallStory,
     Cursor,
@@ -13,13 +10,16 @@ from sipdomains.selectors.calllog import (
     call,
     call_event,
     call_story,
+    calls_by_sid,
     calls_page,
     domain_names,
+    matching,
     recording,
     recordings_page,
     webhook_attempts,
     webhook_request,
 )
+from sipdomains.selectors.people import saved_filters
 
 __all__ = [
     "LIVE",
@@ -34,10 +34,13 @@ __all__ = [
     "call",
     "call_event",
     "call_story",
+    "calls_by_sid",
     "calls_page",
     "domain_names",
+    "matching",
     "recording",
     "recordings_page",
+    "saved_filters",
     "webhook_attempts",
     "webhook_request",
 ]

@@ -8,7 +8,7 @@ reader can go on from there. The cost of a page is thus the same on a thousand r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,11 +16,9 @@ from django.db.models import Q, QuerySet
 
 from sipdomains import sids
 from sipdomains.access import Scope
-from sipdomains.contracts import FINAL_STATUSES
 from sipdomains.models import (
     Call,
     CallEvent,
-    CallStatus,
     Notification,
     OutboxMessage,
     Recording,
@@ -28,46 +26,20 @@ from sipdomains.models import (
     Transfer,
     WebhookRequest,
 )
+from sipdomains.selectors.callfilter import CallFilter, conditions
 
 PAGE_SIZE = 50
 SCAN_LIMIT = 10_000
 MAX_EVENTS = 600
+MAX_PARTS = 20  # accounts of one user; of more, rows are looked at one by one
 MAX_RELATED = 100  # of each kind of thing that belongs to the call on one page
-
-LIVE = "live"
-LIVE_STATUSES = tuple(status for status in CallStatus.values if status not in FINAL_STATUSES)
-
-# Endings that need nobody's attention; every other cause is what "errors only" shows.
-ORDINARY_CAUSES = (
-    "caller-hangup",
-    "document-ended",
-    "hangup-verb",
-    "reject-busy",
-    "reject",
-    "canceled",
-    "refer-last",
-    "callee-hangup",
-    "callee-busy",
-    "callee-no-answer",
-    "callee-declined",
-    "ring-timeout",
-    "api-hangup",
-    "api-cancel",
-    "api-refuse",
-    "dial-cancelled",
-    "caller-gone",
-    "released",
-    "time-limit",
-    "star-hangup",
-    "screening-hangup",
-    "transferred",
-)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_ANY_SID, _AFTER_ANY_SID = "", "~"
 
 _LIST_FIELDS = (
     "sid",
+    "account_id",
     "parent_id",
     "domain_name",
     "direction",
@@ -75,6 +47,7 @@ _LIST_FIELDS = (
     "to_uri",
     "username",
     "source_ip",
+    "sip_call_id",
     "status",
     "cause",
     "reason",
@@ -86,21 +59,6 @@ _LIST_FIELDS = (
     "updated_at",
     "duration",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CallFilter:
-    """What to list. Empty means any. ``domain`` is a name or an alias, or a part of what was
-    dialled; ``status`` a CallStatus or LIVE; ``direction`` a CallDirection; ``text`` a SID, or part
-    of an address, user name, Call-ID or source address; ``since`` is included, ``until`` is not."""
-
-    domain: str = ""
-    status: str = ""
-    text: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    errors: bool = False
-    direction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +136,26 @@ def calls_page(
     Calls that arrive in the meantime shift nothing: a page is bounded by its neighbour. When fewer
     than ``size`` calls are newer than ``after``, the newest page is given in full instead.
     """
-    indexed, rest = _conditions(wanted, scope)
-    calls = scope.narrow(Call.objects.filter(indexed)).only(*_LIST_FIELDS)
+    parts, rest = _parts(wanted, scope)
+    scan = max(1, scan // len(parts)) if parts else scan
     if after is not None:
-        page = _newer_page(calls, rest, after, size, scan)
+        page = _newer_page(parts, rest, after, size, scan)
         if page is not None:
             return page
         before = None
-    return _older_page(calls, rest, before, size, scan)
+    return _older_page(parts, rest, before, size, scan)
+
+
+def matching(wanted: CallFilter, scope: Scope, call_sids: Sequence[str]) -> set[str]:
+    """Which of these calls the list holds. They are few: each is looked up by its SID."""
+    found = conditions(wanted, scope)
+    calls = scope.narrow(Call.objects.filter(found.rest or Q(), found.indexed, sid__in=call_sids))
+    return set(calls.values_list("sid", flat=True))
+
+
+def calls_by_sid(call_sids: Sequence[str]) -> list[Call]:
+    """As the list shows them, of every account."""
+    return list(Call.objects.filter(sid__in=call_sids).only(*_LIST_FIELDS))
 
 
 def domain_names(scope: Scope, limit: int = 200) -> list[str]:
@@ -261,83 +231,47 @@ def recording(account_sid: str, sid: str) -> Recording | None:
     return Recording.objects.filter(sid=sid, account_id=account_sid).first()
 
 
-# --- what an index answers, and the rest --------------------------------------------------------
-
-
-def _conditions(wanted: CallFilter, scope: Scope) -> tuple[Q, Q | None]:
-    """The part that one index serves in order of time, and what has to be looked at row by row."""
-    indexed, rest = Q(), []
-    if wanted.since is not None:
-        indexed &= Q(started_at__gte=wanted.since)
-    if wanted.until is not None:
-        indexed &= Q(started_at__lt=wanted.until)
-    led = False  # whether an index on (column, started_at) is spoken for
-    for condition, leads in _wishes(wanted, scope):
-        if leads and not led:
-            indexed &= condition
-            led = True
-        else:
-            rest.append(condition)
-    return indexed, Q(*rest) if rest else None
-
-
-def _wishes(wanted: CallFilter, scope: Scope) -> Iterator[tuple[Q, bool]]:
-    """Each condition, and whether there is an index for it; the most selective one first."""
-    if sids.is_sid(wanted.text, sids.CALL):
-        yield Q(sid=wanted.text), True
-    elif wanted.text:
-        yield _contains(wanted.text), False
-    if wanted.domain:
-        name = wanted.domain.lower()
-        named = SipDomain.objects.filter(Q(domain_name=name) | Q(aliases__name=name))
-        domain_sid = scope.narrow(named).values_list("sid", flat=True).first()
-        if domain_sid is None:
-            yield Q(domain_name__icontains=name), False
-        else:
-            yield Q(domain_id=domain_sid), True
-    if wanted.status:
-        yield _status(wanted.status), True
-    if wanted.direction:
-        yield Q(direction=wanted.direction), False
-    if wanted.errors:
-        yield ~Q(cause__in=("", *ORDINARY_CAUSES)), False
-
-
-def _status(wanted: str) -> Q:
-    return Q(status__in=LIVE_STATUSES) if wanted == LIVE else Q(status=wanted)
-
-
-def _contains(text: str) -> Q:
-    return (
-        Q(from_uri__icontains=text)
-        | Q(to_uri__icontains=text)
-        | Q(username__icontains=text)
-        | Q(sip_call_id__icontains=text)
-        | Q(source_ip__icontains=text)
-    )
-
-
 # --- pages by key -------------------------------------------------------------------------------
 
 
+def _parts(wanted: CallFilter, scope: Scope) -> tuple[list[QuerySet[Call]], Q | None]:
+    """Rows that one index each serves in order of time, and what has to be looked at row by row.
+
+    Those of several accounts are one part each, as no index has them in order together.
+    """
+    found = conditions(wanted, scope)
+    calls, rest = Call.objects.filter(found.indexed).only(*_LIST_FIELDS), found.rest
+    if scope.accounts is None or found.owned:
+        return [calls], rest
+    if len(scope.accounts) > MAX_PARTS:
+        return [calls], Q(account_id__in=scope.accounts) & (rest or Q())
+    return [calls.filter(account_id=account) for account in sorted(scope.accounts)], rest
+
+
 def _older_page(
-    calls: QuerySet[Call], rest: Q | None, before: Cursor | None, size: int, scan: int
+    parts: list[QuerySet[Call]], rest: Q | None, before: Cursor | None, size: int, scan: int
 ) -> CallPage:
-    reach, beyond = calls.order_by("-started_at"), Q()
-    if before is not None and before.sid == _BEFORE_ANY_SID:
-        reach = reach.filter(started_at__lt=before.started_at)
-    elif before is not None:
-        # The first condition is implied by the second; it is the one that the index can use.
-        reach = reach.filter(started_at__lte=before.started_at)
-        beyond = Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid)
-    calls = reach.filter(beyond).order_by("-started_at", "-sid")
-    edge = None
-    if rest is not None:
-        edge = _edge(reach, scan)
-        calls = calls.filter(rest)
-        if edge is not None:
-            calls = calls.filter(started_at__gte=edge)
-    rows = list(calls[: size + 1])
+    rows: list[Call] = []
+    edge: datetime | None = None
+    for part in parts:
+        reach, beyond = part.order_by("-started_at"), Q()
+        if before is not None and before.sid == _BEFORE_ANY_SID:
+            reach = reach.filter(started_at__lt=before.started_at)
+        elif before is not None:
+            # The first condition is implied by the second; it is the one that the index can use.
+            reach = reach.filter(started_at__lte=before.started_at)
+            beyond = Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid)
+        found = reach.filter(beyond).order_by("-started_at", "-sid")
+        if rest is not None:
+            reached = _edge(reach, scan)
+            found = found.filter(rest)
+            if reached is not None:
+                found = found.filter(started_at__gte=reached)
+                edge = max(edge, reached) if edge is not None else reached
+        rows += found[: size + 1]
+    if len(parts) > 1:
+        rows = [call for call in rows if edge is None or call.started_at >= edge]
+        rows.sort(key=_order, reverse=True)
     full = len(rows) > size
     del rows[size:]
     older, scanned_to = None, None
@@ -352,23 +286,29 @@ def _older_page(
 
 
 def _newer_page(
-    calls: QuerySet[Call], rest: Q | None, after: Cursor, size: int, scan: int
+    parts: list[QuerySet[Call]], rest: Q | None, after: Cursor, size: int, scan: int
 ) -> CallPage | None:
     """None when fewer than ``size`` calls are newer: then the newest page serves better."""
-    reach, beyond = calls.order_by("started_at"), Q()
-    if after.sid == _AFTER_ANY_SID:
-        reach = reach.filter(started_at__gt=after.started_at)
-    else:
-        reach = reach.filter(started_at__gte=after.started_at)
-        beyond = Q(started_at__gt=after.started_at) | Q(sid__gt=after.sid)
-    calls = reach.filter(beyond).order_by("started_at", "sid")
-    edge = None
-    if rest is not None:
-        edge = _edge(reach, scan)
-        calls = calls.filter(rest)
-        if edge is not None:
-            calls = calls.filter(started_at__lte=edge)
-    rows = list(calls[: size + 1])
+    rows: list[Call] = []
+    edge: datetime | None = None
+    for part in parts:
+        reach, beyond = part.order_by("started_at"), Q()
+        if after.sid == _AFTER_ANY_SID:
+            reach = reach.filter(started_at__gt=after.started_at)
+        else:
+            reach = reach.filter(started_at__gte=after.started_at)
+            beyond = Q(started_at__gt=after.started_at) | Q(sid__gt=after.sid)
+        found = reach.filter(beyond).order_by("started_at", "sid")
+        if rest is not None:
+            reached = _edge(reach, scan)
+            found = found.filter(rest)
+            if reached is not None:
+                found = found.filter(started_at__lte=reached)
+                edge = min(edge, reached) if edge is not None else reached
+        rows += found[: size + 1]
+    if len(parts) > 1:
+        rows = [call for call in rows if edge is None or call.started_at <= edge]
+        rows.sort(key=_order)
     if len(rows) > size:
         del rows[size:]
         newer = _at(rows[-1])
@@ -387,6 +327,10 @@ def _edge(calls: QuerySet[Call], scan: int) -> datetime | None:
     ``calls`` is ordered and filtered by indexed columns only, so that no row is read.
     """
     return calls.values_list("started_at", flat=True)[scan : scan + 1].first()
+
+
+def _order(call: Call) -> tuple[datetime, str]:
+    return call.started_at, call.sid
 
 
 def _at(call: Call) -> Cursor:

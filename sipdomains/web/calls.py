@@ -61,6 +61,8 @@ def call_list(request: HttpRequest) -> HttpResponse:
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "web/_results.html", context)
+    context["saved"] = selectors.saved_filters(request.user, scope_of(request.user))
+    context["own_query"] = form.query()
     context["domains"] = selectors.domain_names(scope_of(request.user))
     return render(request, "web/calls.html", context)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import forms
+from django.core.validators import RegexValidator, validate_slug
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -24,9 +26,32 @@ RANGES = [
     ("today", "Today"),
     ("day", "Last 24 hours"),
     ("week", "Last 7 days"),
+    ("month", "Last 30 days"),
     ("exact", "From … to …"),
 ]
-_SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+_SPANS = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+}
+_NAMES = ("q", "domain", "status", "direction", "range", "errors_only")
+# Those that the page shows when they are asked for.
+_MORE = ("user", "number", "header", "sip", "code", "cause", "min_seconds", "max_seconds")
+_SECONDS_IN_A_DAY = 86_400
+
+
+def _words(label: str, placeholder: str, length: int = 255, **fields: Any) -> forms.CharField:
+    attrs = {"placeholder": placeholder, "autocomplete": "off", "spellcheck": "false"}
+    widget = forms.TextInput(attrs=attrs)
+    return forms.CharField(label=label, max_length=length, required=False, widget=widget, **fields)
+
+
+def _seconds(label: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, required=False, min_value=0, max_value=_SECONDS_IN_A_DAY * 7,
+        widget=forms.NumberInput(attrs={"placeholder": "seconds", "inputmode": "numeric"}),
+    )  # fmt: skip
 
 
 class _Moment(forms.DateTimeField):
@@ -75,11 +100,22 @@ class CallFilterForm(forms.Form):
     since = _Moment("From")
     until = _Moment("To")
     errors_only = forms.BooleanField(label="Errors only", required=False)
+    user = _words("User name", "Who logged in by SIP")
+    number = _words("Number", "Part of the number, either side", 64)
+    header = _words("X- header", "X-Account: 42, or a value")
+    sip = _words("SIP answer", "486 or 4xx", 3, validators=[RegexValidator(r"^[1-6](\d\d|xx)$")])
+    code = forms.IntegerField(
+        label="Error code", required=False, min_value=0, max_value=99_999,
+        widget=forms.NumberInput(attrs={"placeholder": "32202", "inputmode": "numeric"}),
+    )  # fmt: skip
+    cause = _words("Cause", "bad-credentials", 40, validators=[validate_slug])
+    min_seconds = _seconds("At least")
+    max_seconds = _seconds("At most")
     tz = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data)
-        self.zone = _zone(data.get("tz", ""))
+        self.zone = zone_named(data.get("tz", ""))
 
     def full_clean(self) -> None:
         with timezone.override(self.zone):
@@ -112,15 +148,41 @@ class CallFilterForm(forms.Form):
             until=until,
             errors=given.get("errors_only", False),
             direction=given.get("direction", ""),
+            user=given.get("user", ""),
+            number=_digits(given.get("number", "")),
+            header=given.get("header", ""),
+            cause=given.get("cause", ""),
+            sip=given.get("sip", ""),
+            error_code=given.get("code"),
+            min_seconds=given.get("min_seconds"),
+            max_seconds=given.get("max_seconds"),
         )
 
     def active(self) -> bool:
         """Whether anything is filtered."""
-        names = ("q", "domain", "status", "direction", "range", "errors_only")
-        return any(self.cleaned_data.get(name) for name in names)
+        return any(self.cleaned_data.get(name) for name in _NAMES) or self.more_active()
+
+    def more_active(self) -> bool:
+        """Whether one of the fields that the page folds away says something."""
+        return any(self.cleaned_data.get(name) is not None for name in _MORE if self.data.get(name))
+
+    def more(self) -> list[forms.BoundField]:
+        return [self[name] for name in _MORE]
+
+    def query(self) -> str:
+        """The filter as an address has it: without pages and what says nothing."""
+        names = (*_NAMES, *_MORE, "since", "until", "tz")
+        given = {name: self.data.get(name, "") for name in names}
+        return urlencode({name: value for name, value in given.items() if value})
 
 
-def _zone(name: str) -> ZoneInfo:
+def _digits(number: str) -> str:
+    """As it stands in an address: without what people write between digits."""
+    return number.translate(str.maketrans("", "", " -()/."))
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """UTC where there is no such zone."""
     try:
         return ZoneInfo(name) if name else ZoneInfo("UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):

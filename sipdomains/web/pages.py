@@ -15,11 +15,6 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from sipdomains.access import SEE_CALLS
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "object-src 'none'"
-)
-
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
@@ -33,7 +28,6 @@ def page(view: View[P]) -> View[P]:
             response = view(request, *args, **kwargs)
         except Http404 as missing:
             response = render(request, "web/not_found.html", {"why": str(missing)}, status=404)
-        response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response["X-Robots-Tag"] = "noindex, nofollow"
         add_never_cache_headers(response)
         return response

@@ -1,17 +1,22 @@
 """URLs of the operators' pages. Include them at the root."""
 
 from django.contrib.auth import views as auth
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import path, re_path
 
+from sipdomains.login import LoginForm
 from sipdomains.web import (
     bench,
     call_downloads,
     call_parts,
     calls,
     domains,
+    export,
+    filters,
+    live,
+    overview,
     recordings,
     repeats,
+    stream,
     testcalls,
     waveforms,
 )
@@ -20,8 +25,15 @@ from sipdomains.web.pages import page
 app_name = "web"
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="web:calls"), name="home"),
+    path("", overview.overview_page, name="home"),
+    path("live/", live.live_list, name="live"),
+    path("calls/<str:sid>/control/", live.control, name="control"),
     path("calls/", calls.call_list, name="calls"),
+    path("calls/stream", stream.call_stream, name="call-stream"),
+    re_path(r"^calls/export\.(?P<kind>csv|json)$", export.export_calls, name="call-export"),
+    path("calls/export/progress", export.export_progress, name="export-progress"),
+    path("calls/filters/", filters.save_filter, name="save-filter"),
+    path("calls/filters/<int:pk>/delete/", filters.delete_filter, name="delete-filter"),
     path("calls/<str:sid>/", calls.call_detail, name="call"),
     path("calls/<str:sid>/call.json", call_downloads.as_json, name="call-json"),
     path("calls/<str:sid>/ladder.txt", call_downloads.as_ladder, name="call-ladder"),
@@ -43,7 +55,9 @@ urlpatterns = [
     path("recordings/", recordings.recording_list, name="recordings"),
     path(
         "login/",
-        page(auth.LoginView.as_view(redirect_authenticated_user=True)),
+        page(
+            auth.LoginView.as_view(authentication_form=LoginForm, redirect_authenticated_user=True)
+        ),
         name="login",
     ),
     path("logout/", page(auth.LogoutView.as_view(next_page="web:login")), name="logout"),

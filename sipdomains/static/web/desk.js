@@ -54,7 +54,8 @@
     if (!state) return;
     const still = paused();
     state.classList.toggle("paused", still);
-    state.textContent = still ? "Newest calls, refresh paused" : "Newest calls, refreshing";
+    const going = desk.streaming ? "Newest calls, live" : "Newest calls, refreshing";
+    state.textContent = still ? "Newest calls, refresh paused" : going;
   }
 
   // What the reader had open, and the place on the screen of what the reader looks at.
@@ -91,7 +92,9 @@
     for (const name of [...fields.keys()]) if (!fields.get(name)) fields.delete(name);
   });
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target.matches("[data-poll]") && paused()) event.preventDefault();
+    if (!event.target.matches("[data-poll]")) return;
+    const asked = event.detail.requestConfig.triggeringEvent; // none when its time has come
+    if (paused() || (desk.streaming && !asked)) event.preventDefault();
   });
   document.addEventListener("htmx:beforeSwap", (event) => remember(event.detail.target));
   // Before the browser paints: afterSettle would let the reader see the page jump.
@@ -110,6 +113,20 @@
     document.addEventListener(name, () => requestAnimationFrame(showState));
   }
 
+  // What the call log's script uses.
+  const desk = (window.desk = {
+    streaming: false,
+    paused,
+    remember,
+    restored() {
+      localise(document);
+      tick();
+      restore();
+      showState();
+    },
+    showState,
+  });
+
   // --- keys ---
   function move(step) {
     const links = [...document.querySelectorAll(".row-link")];
@@ -120,13 +137,27 @@
     links[next].closest("tr").scrollIntoView({ block: "nearest" });
   }
 
+  const PAGES = { n: ".pager [rel=next]", p: ".pager [rel=prev]" };
   const STEPS = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1 };
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("input, select, textarea");
-    if (event.key === "Escape" && typing) {
+    const help = document.getElementById("keys");
+    if (event.key === "?" && !typing && help) {
+      event.preventDefault();
+      if (help.open) help.close();
+      else help.showModal();
+    } else if (help && help.open) {
+      return;
+    } else if (event.key === "Escape" && typing) {
       event.target.blur();
+    } else if (event.key === "g" && !typing) {
+      const newest = document.querySelector("[data-newest]");
+      if (newest) newest.click();
+    } else if (event.key in PAGES && !typing) {
+      const link = document.querySelector(PAGES[event.key]);
+      if (link) link.click();
     } else if (event.key === "/" && !typing) {
       const search = document.getElementById("id_q");
       if (!search) return;
@@ -155,6 +186,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const field = document.getElementById("id_tz");
     if (field) field.value = zone === "UTC" ? "" : zone;
+    document.cookie = `tz=${zone};path=/;max-age=31536000;samesite=lax`; // charts are drawn in it
     const back = document.querySelector("[data-back]");
     if (back && document.referrer.startsWith(new URL(back.href).origin + new URL(back.href).pathname + "?")) {
       back.href = document.referrer; // back to the filter one came from

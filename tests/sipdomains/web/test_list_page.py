@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from sipdomains.security import CONTENT_SECURITY_POLICY
 from sipdomains.web.forms import CallFilterForm
-from sipdomains.web.pages import CONTENT_SECURITY_POLICY
 from tests.sipdomains.web.conftest import NOON
 
 pytestmark = pytest.mark.django_db
@@ -31,25 +31,21 @@ def test_refresh_after_the_session_ended_reloads_the_page(client):
     assert response.content == b""
 
 
-def test_login_leads_to_the_call_log(client, operator):
+def test_login_leads_to_the_overview(client, operator):
     page = client.get("/login/")
     assert page["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
     assert 'autocomplete="current-password"' in text_of(page)
     wrong = client.post("/login/", {"username": "operator", "password": "wrong"})
     assert 'role="alert"' in text_of(wrong)
     right = client.post("/login/", {"username": "operator", "password": "correct horse"})
-    assert (right.status_code, right.url) == (302, "/calls/")
+    assert (right.status_code, right.url) == (302, "/")
     assert client.post("/logout/").url == "/login/"
     assert client.get("/calls/").status_code == 302
 
 
 def test_login_does_not_lead_to_other_sites(client, operator):
     form = {"username": "operator", "password": "correct horse", "next": "https://evil.example/"}
-    assert client.post("/login/", form).url == "/calls/"
-
-
-def test_home_is_the_call_log(client):
-    assert client.get("/").url == "/calls/"
+    assert client.post("/login/", form).url == "/"
 
 
 @pytest.mark.parametrize("path", ["/calls/", "/login/", "/calls/nonsense/"])
@@ -119,11 +115,13 @@ def test_list_costs_the_same_for_one_call_and_fifty(
     desk, make_call, django_assert_num_queries, domain
 ):
     make_call(domain=domain)
-    with django_assert_num_queries(6):  # session, user, permissions (2), calls, domain names
+    with django_assert_num_queries(
+        7
+    ):  # session, user, permissions (2), calls, filters, domain names
         desk.get("/calls/")
     for number in range(60):
         make_call(NOON + timedelta(seconds=number), domain=domain)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         desk.get("/calls/")
     with django_assert_num_queries(5):  # a refresh needs no names
         desk.get("/calls/", headers=HTMX)

@@ -1,0 +1,62 @@
+"""How the server itself is: nodes, queues, registrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from sipdomains.access import Scope
+from sipdomains.models import (
+    CallCommand,
+    CallOrder,
+    CommandState,
+    OutboxMessage,
+    OutboxState,
+    Registration,
+    SipNode,
+)
+
+LEASE = timedelta(seconds=30)  # as services.calls has it
+_SHOWN_STOPPED = timedelta(hours=24)
+_COUNTED = 10_000  # "more than": nobody needs to know how many more
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """``oldest`` is since when its first one could have gone."""
+
+    name: str
+    waiting: int
+    oldest: datetime | None
+    page: str
+
+
+def nodes(now: datetime) -> list[SipNode]:
+    """Those that run, and those that stopped in the last day; the newest start first."""
+    recent = Q(stopped_at=None) | Q(stopped_at__gte=now - _SHOWN_STOPPED)
+    return list(SipNode.objects.filter(recent).order_by("-started_at")[:20])
+
+
+def queues(now: datetime) -> list[Queue]:
+    callbacks = OutboxMessage.objects.filter(state=OutboxState.PENDING, next_at__lte=now)
+    orders = CallOrder.objects.filter(due_at__lte=now)
+    commands = CallCommand.objects.filter(state=CommandState.PENDING)
+    return [
+        _queue("Callbacks", callbacks, "next_at", "outboxmessage"),
+        _queue("Calls to place", orders, "due_at", "callorder"),
+        _queue("Changes of calls", commands, "requested_at", "callcommand"),
+    ]
+
+
+def _queue(name: str, rows, moment: str, page: str) -> Queue:  # type: ignore[no-untyped-def] # any model's rows
+    oldest = rows.order_by(moment).values_list(moment, flat=True).first()
+    waiting = rows.order_by()[:_COUNTED].count() if oldest is not None else 0
+    return Queue(name, waiting, oldest, page)
+
+
+def registrations(scope: Scope, now: datetime) -> int:
+    return scope.narrow(
+        Registration.objects.filter(expires_at__gt=now), "domain__account_id"
+    ).count()

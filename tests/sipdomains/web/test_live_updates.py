@@ -1,0 +1,196 @@
+"""Changes of the call log as they reach a browser: by one poller, to whom may see them."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from datetime import timedelta
+
+import httpx
+import pytest
+import uvicorn
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from sipdomains import access
+from sipdomains.access import EVERYTHING, Scope
+from sipdomains.models import Account, Call
+from sipdomains.selectors import CallFilter
+from sipdomains.selectors.changes import Watch, changed_calls
+from sipdomains.web import feed, stream
+
+
+def going_on(make_call, at=None, **fields):
+    at = at or timezone.now()
+    live = {"status": "in-progress", "ended_at": None, "cause": "", "reason": "", "duration": None}
+    return make_call(at, **live, updated_at=at, **fields)
+
+
+def sids(calls):
+    return {call.sid for call in calls[0]}
+
+
+@pytest.mark.django_db
+def test_what_changes_is_found_once(make_call, django_assert_max_num_queries):
+    old = make_call(timezone.now() - timedelta(hours=3))
+    long_one = going_on(make_call, timezone.now() - timedelta(hours=2))
+    watch = Watch()
+    assert changed_calls(watch) == ([], True)  # the first look is what the page shows already
+    assert changed_calls(watch) == ([], True)
+    fresh = going_on(make_call)
+    short = make_call(timezone.now())  # began and ended between two looks
+    assert sids(changed_calls(watch)) == {fresh.sid, short.sid}
+    later = timezone.now()
+    Call.objects.filter(sid=long_one.sid).update(
+        status="completed", ended_at=later, updated_at=later
+    )
+    Call.objects.filter(sid=fresh.sid).update(status="ringing", updated_at=later)
+    with django_assert_max_num_queries(4):
+        assert sids(changed_calls(watch)) == {long_one.sid, fresh.sid}
+    assert changed_calls(watch) == ([], True)
+    assert old.sid not in watch.seen
+
+
+@pytest.mark.django_db
+def test_more_than_can_be_told_says_so(make_call):
+    watch = Watch()
+    changed_calls(watch)
+    for _ in range(4):
+        going_on(make_call)
+    found, complete = changed_calls(watch, limit=3)
+    assert (len(found), complete) == (3, False)
+
+
+# --- who is told what -----------------------------------------------------------------------------
+
+
+class FakeFeed:
+    """Tells what it is given."""
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    @contextlib.asynccontextmanager
+    async def watch(self):
+        queue = asyncio.Queue()
+        for batch in self.batches:
+            queue.put_nowait(batch)
+        yield queue
+
+
+async def told(monkeypatch, scope, wanted, *batches):
+    monkeypatch.setattr(feed, "current", lambda: FakeFeed(*batches))
+    events = stream._events(scope, wanted)
+    assert await anext(events) == "retry: 2000\n\n"
+    found = [await anext(events) for _ in batches]
+    await events.aclose()
+    return [event.removesuffix("\n\n").partition("data: ") for event in found]
+
+
+async def test_each_is_told_of_the_own_accounts_only(monkeypatch):
+    rows = (feed.Row("CA1", "AC1", "<tr>1"), feed.Row("CA2", "AC2", "<tr>2"),
+            feed.Row("CA3", None, "<tr>3"))  # fmt: skip
+    batch = feed.Batch(rows)
+    [(kind, _, data)] = await told(monkeypatch, EVERYTHING, None, batch)
+    assert kind == "event: rows\n"
+    assert [one["sid"] for one in json.loads(data)] == ["CA1", "CA2", "CA3"]
+    [(_, _, data)] = await told(monkeypatch, Scope(frozenset({"AC2"})), None, batch)
+    assert json.loads(data) == [{"sid": "CA2", "html": "<tr>2"}]
+    [(kind, *_)] = await told(monkeypatch, EVERYTHING, None, feed.Batch((), complete=False))
+    assert kind == "event: stale\n"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_call_that_leaves_the_filter_leaves_the_list(monkeypatch, make_call):
+    live = await sync_to_async(going_on)(make_call)
+    over = await sync_to_async(make_call)(timezone.now())
+    batch = feed.Batch((feed.Row(live.sid, None, "<tr>"), feed.Row(over.sid, None, "<tr>")))
+    wanted = CallFilter(status="live")
+    [(_, _, data)] = await told(monkeypatch, EVERYTHING, wanted, batch)
+    assert json.loads(data) == [
+        {"sid": live.sid, "html": "<tr>"}, {"sid": over.sid, "html": ""}
+    ]  # fmt: skip
+
+
+async def test_watchers_are_bounded_and_the_poller_ends_with_the_last(monkeypatch):
+    monkeypatch.setattr(feed, "MAX_WATCHERS", 2)
+    monkeypatch.setattr(feed, "_look", lambda watch: None)
+    one = feed.Feed()
+    async with one.watch(), one.watch():
+        assert one._poller is not None
+        with pytest.raises(feed.TooManyWatchers):
+            async with one.watch():
+                pass
+        poller = one._poller
+    assert one._poller is None
+    with pytest.raises(asyncio.CancelledError):
+        await poller
+
+
+async def test_who_is_too_slow_loads_the_list_anew(monkeypatch):
+    monkeypatch.setattr(feed, "_look", lambda watch: None)
+    one = feed.Feed()
+    async with one.watch() as queue:
+        for number in range(100):
+            one._tell(feed.Batch((feed.Row(str(number), None, ""),)))
+        assert not queue.get_nowait().complete
+
+
+@pytest.mark.django_db
+def test_without_an_event_loop_the_page_is_told_to_poll(desk):
+    assert desk.get("/calls/stream").status_code == 503
+
+
+# --- over HTTP ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asgi_server(transactional_db):
+    """The application under uvicorn, as in production: its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config("sipdomains.asgi:application", lifespan="off", log_config=None)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = server.force_exit = True
+    thread.join(10)
+    listener.close()
+    assert not thread.is_alive()
+
+
+@pytest.mark.integration
+def test_a_member_hears_of_the_own_calls_over_http(
+    asgi_server, make_user, make_call, domain, monkeypatch
+):
+    looked = threading.Event()
+    look = feed._look
+
+    def looking(watch):
+        found = look(watch)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(feed, "_look", looking)
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0.02)
+    other = Account.objects.create(friendly_name="Other")
+    browser = Client()
+    browser.force_login(make_user("member", access.VIEWER, accounts=[domain.account]))
+    name = settings.SESSION_COOKIE_NAME
+    cookies = {name: browser.cookies[name].value}
+    assert httpx.get(asgi_server + "/calls/stream").status_code == 302
+    with httpx.stream("GET", asgi_server + "/calls/stream", cookies=cookies, timeout=20) as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 2000"
+        assert looked.wait(10)
+        going_on(make_call, account=other)
+        mine = going_on(make_call, account=domain.account, domain=domain)
+        data = next(line for line in lines if line.startswith("data: ["))
+    [row] = json.loads(data.removeprefix("data: "))
+    assert row["sid"] == mine.sid
+    assert f'id="call-{mine.sid}"' in row["html"]

@@ -9,7 +9,7 @@ reader can go on from there. The cost of a page is thus the same on a thousand r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q, QuerySet
@@ -26,13 +26,15 @@ from sipdomains.models import (
     Transfer,
     WebhookRequest,
 )
-from sipdomains.selectors.callfilter import CallFilter, conditions
+from sipdomains.selectors.callfilter import LIVE, LIVE_STATUSES, CallFilter, conditions
 
 PAGE_SIZE = 50
 SCAN_LIMIT = 10_000
 MAX_EVENTS = 600
 MAX_PARTS = 20  # accounts of one user; of more, rows are looked at one by one
 MAX_RELATED = 100  # of each kind of thing that belongs to the call on one page
+
+Part = tuple[QuerySet[Call], Q | None]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_ANY_SID, _AFTER_ANY_SID = "", "~"
@@ -136,14 +138,14 @@ def calls_page(
     Calls that arrive in the meantime shift nothing: a page is bounded by its neighbour. When fewer
     than ``size`` calls are newer than ``after``, the newest page is given in full instead.
     """
-    parts, rest = _parts(wanted, scope)
+    parts = _parts(wanted, scope)
     scan = max(1, scan // len(parts)) if parts else scan
     if after is not None:
-        page = _newer_page(parts, rest, after, size, scan)
+        page = _newer_page(parts, after, size, scan)
         if page is not None:
             return page
         before = None
-    return _older_page(parts, rest, before, size, scan)
+    return _older_page(parts, before, size, scan)
 
 
 def matching(wanted: CallFilter, scope: Scope, call_sids: Sequence[str]) -> set[str]:
@@ -234,26 +236,28 @@ def recording(account_sid: str, sid: str) -> Recording | None:
 # --- pages by key -------------------------------------------------------------------------------
 
 
-def _parts(wanted: CallFilter, scope: Scope) -> tuple[list[QuerySet[Call]], Q | None]:
+def _parts(wanted: CallFilter, scope: Scope) -> list[Part]:
     """Rows that one index each serves in order of time, and what has to be looked at row by row.
 
-    Those of several accounts are one part each, as no index has them in order together.
+    Those of several accounts are one part each, as no index has them in order together; so are the
+    statuses of an account's live calls.
     """
+    if scope.accounts is not None and wanted.status == LIVE:
+        each = (_parts(replace(wanted, status=status), scope) for status in LIVE_STATUSES)
+        return [part for parts in each for part in parts]
     found = conditions(wanted, scope)
     calls, rest = Call.objects.filter(found.indexed).only(*_LIST_FIELDS), found.rest
     if scope.accounts is None or found.owned:
-        return [calls], rest
+        return [(calls, rest)]
     if len(scope.accounts) > MAX_PARTS:
-        return [calls], Q(account_id__in=scope.accounts) & (rest or Q())
-    return [calls.filter(account_id=account) for account in sorted(scope.accounts)], rest
+        return [(calls, Q(account_id__in=scope.accounts) & (rest or Q()))]
+    return [(calls.filter(account_id=account), rest) for account in sorted(scope.accounts)]
 
 
-def _older_page(
-    parts: list[QuerySet[Call]], rest: Q | None, before: Cursor | None, size: int, scan: int
-) -> CallPage:
+def _older_page(parts: list[Part], before: Cursor | None, size: int, scan: int) -> CallPage:
     rows: list[Call] = []
     edge: datetime | None = None
-    for part in parts:
+    for part, rest in parts:
         reach, beyond = part.order_by("-started_at"), Q()
         if before is not None and before.sid == _BEFORE_ANY_SID:
             reach = reach.filter(started_at__lt=before.started_at)
@@ -285,13 +289,11 @@ def _older_page(
     return CallPage(rows, older, newer, newest=before is None, scanned_to=scanned_to)
 
 
-def _newer_page(
-    parts: list[QuerySet[Call]], rest: Q | None, after: Cursor, size: int, scan: int
-) -> CallPage | None:
+def _newer_page(parts: list[Part], after: Cursor, size: int, scan: int) -> CallPage | None:
     """None when fewer than ``size`` calls are newer: then the newest page serves better."""
     rows: list[Call] = []
     edge: datetime | None = None
-    for part in parts:
+    for part, rest in parts:
         reach, beyond = part.order_by("started_at"), Q()
         if after.sid == _AFTER_ANY_SID:
             reach = reach.filter(started_at__gt=after.started_at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -148,14 +149,11 @@ def _numbers(stats: list[dict[str, Any]], name: str) -> list[float]:
 def live_by_domain(scope: Scope) -> dict[str, int]:
     """Domain SID ("" for none of ours) → calls that go on."""
     if scope.accounts is None:
-        rows = Call.objects.filter(ended_at=None)  # the partial index of open calls
+        # In the order of the partial index of open calls, or SQLite walks all calls by domain.
+        rows = Call.objects.filter(ended_at=None).order_by("node")
     else:
-        rows = scope.narrow(Call.objects.filter(status__in=LIVE_STATUSES))
-    counted = rows.order_by().values_list("domain_id").annotate(Count("pk"))
-    live: dict[str, int] = {}
-    for domain, calls in counted:
-        live[domain or ""] = calls
-    return live
+        rows = scope.narrow(Call.objects.filter(status__in=LIVE_STATUSES)).order_by()
+    return dict(Counter(domain or "" for domain in rows.values_list("domain_id", flat=True)))
 
 
 def names_of_domains(scope: Scope, domain_sids: set[str]) -> dict[str, str]:

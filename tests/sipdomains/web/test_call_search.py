@@ -112,10 +112,11 @@ def walk(wanted, scope, **options):
     size=st.integers(1, 6),
     scan=st.integers(1, 12),
     searching=st.booleans(),
+    live=st.booleans(),
     parts=st.sampled_from([1, 20]),
 )
 def test_pages_of_several_accounts_hold_each_call_once(
-    make_call, monkeypatch, owners, size, scan, searching, parts
+    make_call, monkeypatch, owners, size, scan, searching, live, parts
 ):
     monkeypatch.setattr(selectors.calllog, "MAX_PARTS", parts)
     accounts = [Account.objects.create(friendly_name=str(number)) for number in range(3)]
@@ -124,16 +125,20 @@ def test_pages_of_several_accounts_hold_each_call_once(
             NOON + timedelta(seconds=second),
             account=accounts[owner] if owner < 3 else None,
             username="needle" if match else "",
+            status=("ringing", "in-progress", "busy")[number % 3],
         )
-        for owner, second, match in owners
+        for number, (owner, second, match) in enumerate(owners)
     ]
     mine = {accounts[0].sid, accounts[1].sid}
     expected = [
         call.sid
         for call in sorted(calls, key=lambda call: (call.started_at, call.sid), reverse=True)
-        if call.account_id in mine and (not searching or call.username)
+        if call.account_id in mine
+        and (not searching or call.username)
+        and (not live or call.status != "busy")
     ]
-    wanted, scope = CallFilter(text="needle" if searching else ""), Scope(frozenset(mine))
+    wanted = CallFilter(text="needle" if searching else "", status="live" if live else "")
+    scope = Scope(frozenset(mine))
     found, page = walk(wanted, scope, size=size, scan=scan)
     assert found == expected
     back = [call.sid for call in page.calls]
@@ -154,6 +159,9 @@ def test_pages_of_several_accounts_hold_each_call_once(
         ({"status": "busy"}, "call_by_account_status"),
         ({"domain": "pbx.example.net"}, "call_by_domain"),
         ({"text": "needle"}, "call_by_account"),
+        ({"status": "live"}, "call_by_account_status"),
+        ({"status": "live", "text": "needle"}, "call_by_account_status"),
+        ({"status": "live", "domain": "pbx.example.net"}, "call_by_domain"),
     ],
 )
 def test_accounts_are_served_by_an_index(domain, make_call, fields, index):

@@ -1,0 +1,115 @@
+#!/usr/bin/env python
+"""Operators' pages over a long call log: milliseconds (of the processor) and queries.
+
+    python bench/api_list.py --calls 1000000 --keep FILE     # makes the rows
+    python bench/desk.py FILE [--repeat 10]
+
+The whole view (middleware, session, permissions, rows, template) is asked in-process, by somebody
+who sees every account and by a member of one. The present is where the rows end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+TARGET_MS = 100
+
+PAGES = (
+    ("overview, first time", "/", True),
+    ("overview", "/", False),
+    ("live calls", "/live/", False),
+    ("calls", "/calls/", False),
+    ("calls of one status", "/calls/?status=failed", False),
+    ("calls that go on", "/calls/?status=live", False),
+    ("calls, last day", "/calls/?range=day", False),
+    ("errors only", "/calls/?errors_only=on", False),
+    ("text that is nowhere", "/calls/?q=nowhere-at-all", False),
+    ("number that is rare", "/calls/?number=rare", False),
+    ("header that is nowhere", "/calls/?header=X-Customer: 43", False),
+    ("SIP answer and length", "/calls/?sip=4xx&min_seconds=1000", False),
+    ("a year ago", "/calls/?range=exact&since=2025-03-01T00:00&until=2025-03-02T00:00", False),
+    ("recordings", "/recordings/", False),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file")
+    parser.add_argument("--repeat", type=int, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SIPDOMAINS_ENV_FILE"] = os.devnull
+        os.environ["SIPDOMAINS_HOME"] = folder
+        os.environ["ALLOWED_HOSTS"] = "*"
+        os.environ["FIELD_ENCRYPTION_KEYS"] = b64encode(
+            b"only for this bench, not secret."
+        ).decode()
+        os.environ["DATABASE_URL"] = f"sqlite:///{Path(options.file).absolute()}"
+        os.environ["DJANGO_SETTINGS_MODULE"] = "sipdomains.settings"
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        return measure(options.repeat)
+
+
+def measure(repeat: int) -> int:
+    from api_rows import NEWEST
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Group
+    from django.core.cache import cache
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    from sipdomains.models import Account
+
+    users = get_user_model().objects
+    users.filter(username__startswith="bench-").delete()
+    chief = users.create_superuser("bench-chief")
+    member = users.create_user("bench-member")
+    member.groups.set(Group.objects.filter(name="viewer"))
+    for account in Account.objects.order_by("pk").defer("auth_token", "secondary_auth_token")[:3]:
+        member.account_members.create(account=account)
+    worst = 0.0
+    with mock.patch("django.utils.timezone.now", return_value=NEWEST):
+        for user in (chief, member):
+            client = Client()
+            client.force_login(user)
+            for name, path, cold in PAGES:
+                times = []
+                for _ in range(repeat + 1):
+                    if cold:
+                        cache.clear()
+                    began = time.process_time()
+                    answer = client.get(path)
+                    times.append((time.process_time() - began) * 1000)
+                    assert answer.status_code == 200, (path, answer.status_code)
+                with CaptureQueriesContext(connection) as queries:
+                    client.get(path)
+                middle = statistics.median(times[1:])
+                worst = max(worst, middle)
+                print(
+                    f"{user.username:13} {name:26} {middle:7.1f} ms  first {times[0]:7.1f} ms"
+                    f"  worst {max(times[1:]):7.1f} ms  {len(queries):2} queries"
+                    f"  {len(answer.content) / 1000:6.1f} kB",
+                    flush=True,
+                )
+    print(f"worst median: {worst:.1f} ms; target {TARGET_MS} ms")
+    return 0 if worst <= TARGET_MS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""The overview and the live calls: figures, their lists, what an operator may do with a call."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from sipdomains import access
+from sipdomains.access import EVERYTHING, Scope
+from sipdomains.models import (
+    Account,
+    Application,
+    CallCommand,
+    CommandState,
+    OutboxMessage,
+    SipNode,
+)
+from sipdomains.selectors import overview
+from sipdomains.services import commands
+from sipdomains.web import charts
+from tests.sipdomains.web.conftest import NOON
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache():
+    cache.clear()
+    yield
+    cache.clear()
+
+
+def text_of(answer):
+    return answer.content.decode()
+
+
+# --- counting -------------------------------------------------------------------------------------
+
+
+def test_a_day_is_counted_by_hour_domain_and_cause(make_call, domain):
+    account = domain.account
+    for minutes, fields in (
+        (5, {}), (10, {"cause": "bad-credentials", "status": "failed", "answered_at": None}),
+        (65, {"domain": None, "account": None}), (24 * 60 + 30, {}),
+    ):  # fmt: skip
+        make_call(
+            NOON - timedelta(minutes=minutes), **{"domain": domain, "account": account} | fields
+        )
+    hours = overview.last_day(EVERYTHING, NOON)
+    assert [(hour.begin.hour, hour.calls, hour.failed) for hour in hours if hour.calls] == [
+        (10, 1, 0), (11, 2, 1)
+    ]  # fmt: skip
+    assert len(hours) == 24
+    assert sum(h.calls for h in overview.last_day(Scope(frozenset({account.sid})), NOON)) == 2
+    assert sum(h.calls for h in overview.last_day(Scope(frozenset({"AC0"})), NOON)) == 0
+
+
+def test_past_hours_are_kept_and_the_present_one_not_for_long(make_call, django_assert_num_queries):
+    with django_assert_num_queries(24):
+        overview.last_day(EVERYTHING, NOON, budget=60)
+    with django_assert_num_queries(0):
+        overview.last_day(EVERYTHING, NOON, budget=60)
+
+
+def test_who_asks_first_pays_for_a_part_only(make_call, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        hours = overview.last_day(EVERYTHING, NOON, budget=0)
+    assert [hour.groups is None for hour in hours] == [True] * 23 + [False]
+
+
+def test_delays_and_quality_come_from_the_latest_calls(make_call, add_event, add_attempt):
+    call = make_call(
+        media={"mos": 4.2, "jitter_ms": 3, "lost": 1, "packets_received": 99, "x": "y"}
+    )
+    add_event(call, "ringing", after=0.25, status="ringing")
+    add_event(call, "answered", after=2, status="in-progress")
+    add_attempt(call, duration_ms=40)
+    add_attempt(call, duration_ms=9000, error_code=11205)
+    make_call(media=[])
+    found = overview.sample(EVERYTHING, NOON + timedelta(minutes=1))
+    assert (found.calls, found.ringing_ms, found.webhook_ms) == (2, (250.0,), (40.0,))
+    assert (found.webhook_errors, found.mos, found.lost, found.received) == (1, (4.2,), 1, 99)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([], 0.5, None), ([7], 0.95, 7), ([1, 2, 3, 4], 0.5, 2), (list(range(1, 101)), 0.95, 95)],
+)
+def test_percentiles(values, share, expected):
+    assert charts.percentile(values, share) == expected
+
+
+def test_bars_stand_on_the_ground_and_fill_the_height():
+    first, second = charts.bars([(4, 1), (2, 2)], width=100, height=114)
+    assert (first.low_y, first.low_height, first.high_y) == (89, 25, 14)
+    assert (second.low_height, second.high_height) == (50, 0)
+    assert charts.bars([]) == []
+    assert charts.bars([(0, 0)])[0].low_height == 0
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_figures_lead_to_their_lists(desk, make_call, domain):
+    now = timezone.now()
+    make_call(now - timedelta(minutes=2), domain=domain, account=domain.account)
+    make_call(now - timedelta(minutes=3), domain=domain, cause="bad-credentials", status="failed",
+              answered_at=None, duration=None)  # fmt: skip
+    make_call(
+        now - timedelta(minutes=1), domain=domain, status="in-progress", ended_at=None, cause=""
+    )
+    page = desk.get("/")
+    figures = {figure.name: figure for figure in page.context["figures"]}
+    assert figures["Calls now"].value == "1"
+    assert figures["Calls, 24 h"].value == "3"
+    assert figures["Answered"].value == "50 %"
+    assert figures["Failures, 24 h"].value == "1"
+    failures = desk.get(figures["Failures, 24 h"].link).context["page"].calls
+    assert [call.cause for call in failures] == ["bad-credentials"]
+    [reason] = page.context["reasons"]
+    assert [call.cause for call in desk.get(reason["link"]).context["page"].calls] == [
+        "bad-credentials"
+    ]
+    [line] = page.context["domains"]
+    assert (line.name, line.live, line.calls, line.failed) == ("pbx.example.net", 1, 3, 1)
+    assert len(desk.get(line.link).context["page"].calls) == 3
+    for row in page.context["chart"]["rows"]:
+        listed = desk.get(row["link"]).context["page"].calls
+        assert len(listed) == row["hour"].calls
+
+
+def test_hours_are_those_of_the_viewer(desk):
+    desk.cookies["tz"] = "Asia/Kolkata"
+    rows = desk.get("/").context["chart"]["rows"]
+    assert all(row["label"].endswith(":30") for row in rows)
+    desk.cookies["tz"] = "../../etc/passwd"
+    assert desk.get("/").context["chart"]["zone"] == "UTC"
+
+
+def test_nodes_and_queues_tell_their_state(desk):
+    now = timezone.now()
+    for name, fields in (
+        ("running", {}), ("draining", {"draining": True}),
+        ("lost", {"heartbeat_at": now - timedelta(minutes=2)}), ("stopped", {"stopped_at": now}),
+        ("long ago", {"stopped_at": now - timedelta(days=2)}),
+    ):  # fmt: skip
+        SipNode.objects.create(**{"boot_id": name, "contact": name, "started_at": now,
+                                  "heartbeat_at": now} | fields)  # fmt: skip
+    OutboxMessage.objects.create(id="m", stream="s", position=0, purpose="status-callback", url="http://a/",
+        created_at=now, next_at=now - timedelta(minutes=5), method="POST")  # fmt: skip
+    page = desk.get("/")
+    states = {row["node"].boot_id: row["state"] for row in page.context["nodes"]}
+    assert states == {"running": "running", "draining": "draining", "lost": "not heard of",
+                      "stopped": "stopped"}  # fmt: skip
+    callbacks = page.context["queues"][0]
+    assert (callbacks["queue"].waiting, callbacks["late"]) == (1, True)
+
+
+def test_a_member_sees_figures_of_the_own_accounts_and_no_machinery(
+    client, make_user, make_call, domain
+):
+    make_call(timezone.now() - timedelta(minutes=1))
+    client.force_login(make_user("member", access.VIEWER, accounts=[domain.account]))
+    page = client.get("/")
+    assert {figure.name: figure.value for figure in page.context["figures"]}["Calls, 24 h"] == "0"
+    assert "nodes" not in page.context
+    assert "Calls to place" not in text_of(page)
+
+
+# --- live calls -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def live(make_call, add_event, domain):
+    call = make_call(
+        timezone.now(), domain=domain, account=domain.account, status="in-progress", ended_at=None,
+        cause="", reason="", duration=None,
+    )  # fmt: skip
+    add_event(call, "verb-started", {"verb": "Play", "summary": "<Play>a.wav</Play>"})
+    add_event(call, "ringing", {})
+    return call
+
+
+def test_live_calls_tell_what_they_are_doing(desk, live, make_call, django_assert_num_queries):
+    make_call()
+    page = desk.get("/live/")
+    [row] = page.context["rows"]
+    assert row.call.sid == live.sid
+    assert "a.wav" in row.doing
+    assert row.last
+    assert f'href="/calls/{live.sid}/control/"' in text_of(page)
+    with django_assert_num_queries(7):  # session, user, permissions (2), calls, latest, events
+        desk.get("/live/")
+
+
+def test_who_may_only_look_changes_nothing(client, make_user, live, domain):
+    other = Account.objects.create(friendly_name="Other")
+    client.force_login(make_user("viewer", access.VIEWER, accounts=[domain.account]))
+    assert "Change …" not in text_of(client.get("/live/"))
+    assert (
+        client.post(f"/calls/{live.sid}/control/", {"do": "hangup", "sure": "on"}).status_code
+        == 403
+    )
+    client.force_login(make_user("stranger", access.OPERATOR, accounts=[other]))
+    assert (
+        client.post(f"/calls/{live.sid}/control/", {"do": "hangup", "sure": "on"}).status_code
+        == 404
+    )
+    assert not CallCommand.objects.exists()
+
+
+def answered(monkeypatch, **outcome):
+    """The node's answer to whatever is asked next."""
+
+    def wait(pk, seconds):
+        row = CallCommand.objects.get(pk=pk)
+        for name, value in outcome.items():
+            setattr(row, name, value)
+        return row
+
+    monkeypatch.setattr(commands, "wait", wait)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ({"state": CommandState.APPLIED}, "The call was hung up."),
+        ({"state": CommandState.REJECTED, "reason": "It is over."}, "not hung up: It is over."),
+        ({}, "has not answered yet"),
+    ],
+)
+def test_a_call_is_hung_up_and_the_answer_is_shown(desk, live, monkeypatch, outcome, words):
+    answered(monkeypatch, **outcome)
+    assert desk.get(f"/calls/{live.sid}/control/").status_code == 200
+    page = desk.post(f"/calls/{live.sid}/control/", {"do": "hangup", "sure": "on"}, follow=True)
+    assert words in text_of(page)
+    row = CallCommand.objects.get()
+    assert (row.kind, row.requested_by, row.call_id) == ("hangup", "operator", live.sid)
+
+
+def test_without_confirmation_nothing_is_asked(desk, live):
+    assert desk.post(f"/calls/{live.sid}/control/", {"do": "hangup"}).status_code == 400
+    assert not CallCommand.objects.exists()
+
+
+def test_a_call_is_sent_to_a_url_or_an_application_of_its_account(desk, live, monkeypatch, domain):
+    answered(monkeypatch, state=CommandState.APPLIED)
+    menu = Application.objects.create(
+        account=domain.account, friendly_name="Menu", voice_url="http://app.example/menu"
+    )
+    other = Account.objects.create(friendly_name="Other")
+    theirs = Application.objects.create(account=other, friendly_name="X", voice_url="http://x/")
+    address = f"/calls/{live.sid}/control/"
+    sure = {"sure": "on"}
+    bad = desk.post(address, {"do": "redirect", "url": "ftp://x", "method": "POST"} | sure)
+    assert (bad.status_code, "problem" in text_of(bad)) == (400, True)
+    assert (
+        desk.post(address, {"do": "application", "application": theirs.pk} | sure).status_code
+        == 400
+    )
+    assert not CallCommand.objects.exists()
+    desk.post(address, {"do": "redirect", "url": "http://a.example/", "method": "GET"} | sure)
+    desk.post(address, {"do": "application", "application": menu.pk} | sure)
+    first, second = CallCommand.objects.order_by("pk")
+    assert first.payload == {"url": "http://a.example/", "method": "GET"}
+    assert second.payload["url"] == "http://app.example/menu"
+
+
+def test_a_call_that_has_ended_says_so(desk, make_call, monkeypatch):
+    over = make_call()
+    assert "nothing to change" in text_of(desk.get(f"/calls/{over.sid}/control/"))
+    page = desk.post(f"/calls/{over.sid}/control/", {"do": "hangup", "sure": "1"}, follow=True)
+    assert "had ended already" in text_of(page)

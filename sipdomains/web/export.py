@@ -25,8 +25,8 @@ from django.views.decorators.http import require_GET
 from sipdomains import selectors
 from sipdomains.access import Scope, scope_of
 from sipdomains.models import Call
+from sipdomains.redaction import masked
 from sipdomains.selectors import CallFilter
-from sipdomains.web.formatting import masked
 from sipdomains.web.forms import CallFilterForm
 from sipdomains.web.pages import operator_page
 

@@ -23,11 +23,11 @@ from sipdomains.access import OPERATE_CALLS, may, scope_of
 from sipdomains.contracts import HANGUP, REDIRECT
 from sipdomains.models import Application, Call, CallCommand, CommandState
 from sipdomains.models.fields import MAX_URL_LENGTH, validate_url
+from sipdomains.redaction import masked
 from sipdomains.selectors import Cursor, ongoing
 from sipdomains.selectors.ongoing import Ongoing
 from sipdomains.services import commands
 from sipdomains.services.commands import CallNotActive
-from sipdomains.web.formatting import masked
 from sipdomains.web.pages import operator_page, permitted
 from sipdomains.web.timeline import describe
 

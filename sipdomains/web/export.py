@@ -105,8 +105,11 @@ class _AsyncChunks:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         step = sync_to_async(lambda: next(self._parts, None))
-        while (part := await step()) is not None:
-            yield part
+        try:
+            while (part := await step()) is not None:
+                yield part
+        finally:
+            self.close()  # Django does not when the browser has gone
 
 
 def _pages(wanted: CallFilter, scope: Scope, name: str) -> Iterator[list[Call]]:

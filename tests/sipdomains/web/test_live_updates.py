@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import threading
+import warnings
 from datetime import timedelta
 
 import httpx
@@ -161,6 +163,9 @@ def asgi_server(transactional_db):
     thread.join(10)
     listener.close()
     assert not thread.is_alive()
+    with warnings.catch_warnings():  # bodies of requests that the peer has given up
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.mark.integration

@@ -105,6 +105,7 @@ class _WebThread:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                timeout_graceful_shutdown=1,  # pages that watch calls do not end by themselves
             )
         )
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)

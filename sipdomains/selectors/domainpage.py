@@ -22,7 +22,7 @@ from sipdomains.models import (
     SipDomain,
     WebhookRequest,
 )
-from sipdomains.selectors.calllog import LIVE_STATUSES
+from sipdomains.selectors.callfilter import LIVE_STATUSES
 
 SCAN = 1000  # calls looked at for refusals and counts
 HEALTH_CALLS = 200

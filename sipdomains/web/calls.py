@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -52,6 +53,7 @@ def call_list(request: HttpRequest) -> HttpResponse:
     for name in ("before", "after", "version"):
         query.pop(name, None)
     context: dict[str, Any] = {
+        "streams": isinstance(request, ASGIRequest),
         "form": form,
         "filtered": form.active(),
         "page": found,

@@ -53,10 +53,11 @@ class Feed:
     def __init__(self) -> None:
         self._watchers: set[asyncio.Queue[Batch]] = set()
         self._poller: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[asyncio.Queue[Batch]]:
-        """What changes from now on. Raises TooManyWatchers."""
+        """What changes from now on, which is after the first look. Raises TooManyWatchers."""
         if len(self._watchers) >= MAX_WATCHERS:
             raise TooManyWatchers
         queue: asyncio.Queue[Batch] = asyncio.Queue(_BACKLOG)
@@ -64,12 +65,14 @@ class Feed:
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
         try:
+            await self._looked.wait()
             yield queue
         finally:
             self._watchers.discard(queue)
             if not self._watchers and self._poller is not None:
                 self._poller.cancel()
                 self._poller = None
+                self._looked.clear()
 
     @property
     def full(self) -> bool:
@@ -84,6 +87,7 @@ class Feed:
                 except DatabaseError as error:
                     log.warning("the call log cannot be watched: %s", error)
                     batch = None
+                self._looked.set()
                 if batch is not None:
                     self._tell(batch)
                 await asyncio.sleep(POLL_SECONDS)

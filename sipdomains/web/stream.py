@@ -1,7 +1,7 @@
 """The call log as it changes: server-sent events (WHATWG HTML section 9.2).
 
-Only where a server with an event loop runs us. Elsewhere, and when too many watch already, the
-answer is 503 and the page asks again every few seconds instead.
+Only where a server with an event loop runs us: elsewhere pages are not told of this address and ask
+again every few seconds instead, as they do when too many watch already.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _COMEBACK_MS = 2000
 @operator_page
 @require_GET
 def call_stream(request: HttpRequest) -> HttpResponseBase:
-    """``rows``: [{sid, html}], html empty for a call that is not in the list (any more); ``stale``:
-    load the list anew."""
+    """``ready``: what changes from now on is told, load the list once more. ``rows``: [{sid,
+    html}], html empty for a call that is not in the list (any more). ``stale``: load it anew."""
     if not isinstance(request, ASGIRequest):
-        return HttpResponse("no event loop here\n", "text/plain", 503)
+        return HttpResponse("no event loop here\n", "text/plain", 404)
     form = CallFilterForm(request.GET)
     wanted = form.wanted(timezone.now())
     events = _events(scope_of(request.user), wanted if form.active() else None)
@@ -49,7 +49,7 @@ def call_stream(request: HttpRequest) -> HttpResponseBase:
 async def _events(scope: Scope, wanted: CallFilter | None) -> AsyncIterator[str]:
     try:
         async with feed.current().watch() as changes:
-            yield f"retry: {_COMEBACK_MS}\n\n"
+            yield f"retry: {_COMEBACK_MS}\nevent: ready\ndata: \n\n"
             end = time.monotonic() + LIFE_SECONDS
             while time.monotonic() < end:
                 try:

@@ -66,7 +66,7 @@
     waiting = new Map();
     if (!wanted || !window.EventSource) return;
     source = new EventSource(wanted);
-    source.addEventListener("open", () => {
+    source.addEventListener("ready", () => {
       window.desk.streaming = true;
       htmx.trigger(results(), "refresh"); // what has happened since the page was made
       window.desk.showState();

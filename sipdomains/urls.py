@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from sipdomains import health
 from sipdomains.api import recording_media
+from sipdomains.security import API_DOCUMENTATION_POLICY, with_policy
 
 urlpatterns = [
     path("", include("sipdomains.web.urls")),
@@ -18,7 +19,13 @@ urlpatterns = [
     ),
     path("2010-04-01/", include("sipdomains.api.urls")),
     path("api/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("api/", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),
+    path(
+        "api/",
+        with_policy(
+            API_DOCUMENTATION_POLICY, SpectacularSwaggerSplitView.as_view(url_name="openapi")
+        ),
+        name="api-docs",
+    ),
     path("demo/", include("sipdomains.demo.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

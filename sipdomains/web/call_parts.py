@@ -13,6 +13,7 @@ from sipdomains.access import scope_of
 from sipdomains.models import Call
 from sipdomains.web.course import course
 from sipdomains.web.pages import operator_page
+from sipdomains.web.steps import documents
 from sipdomains.web.webhooks import attempts
 
 _PARTS = {"request": "Request to the application", "response": "Answer of the application"}
@@ -42,6 +43,26 @@ def request(request: HttpRequest, sid: str, number: int, part: str) -> HttpRespo
     [attempt] = attempts([row], call.started_at)
     context = {"heading": _PARTS[part], "attempt": attempt}
     return _part(request, call, f"web/_{part}.html", context)
+
+
+@operator_page
+@require_safe
+def document(request: HttpRequest, sid: str, number: int) -> HttpResponse:
+    """The source of the ``number``-th document of a call, from 1."""
+    known = sids.is_sid(sid, sids.CALL)
+    story = selectors.call_story(sid, scope_of(request.user)) if known else None
+    if story is None:
+        raise Http404(f"There is no call {sid[:40]} in the log.")
+    found = documents(story.events, story.call.started_at, inline=1 << 30)
+    if not 1 <= number <= len(found):
+        raise Http404("There is no such document in this call.")
+    wanted = found[number - 1]
+    context = {
+        "heading": wanted.url or "Document",
+        "lines": wanted.lines,
+        "ended": story.call.ended_at,
+    }
+    return _part(request, story.call, "web/_source.html", context)
 
 
 def found_call(request: HttpRequest, sid: str) -> Call:

@@ -34,6 +34,7 @@ REASONS = {
 _INLINE = "given by REST, without a URL"
 
 SHOWN_LINES = 60
+INLINE_CHARACTERS = 6_000  # with its colours it takes six to ten times as many
 
 
 @dataclass(slots=True)
@@ -52,13 +53,17 @@ class Step:
 
 @dataclass(slots=True)
 class Document:
+    """``later``: its ``lines`` are left out here, and loaded when somebody wants them."""
+
     url: str
     reason: str
     at: datetime
     start: str
-    lines: list[Line]
+    body: str
     verbs: list[str]
     steps: list[Step] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    later: bool = False
 
     @property
     def long(self) -> bool:
@@ -70,7 +75,10 @@ class Document:
         return self.verbs[len(self.steps) :]
 
 
-def documents(events: Iterable[CallEvent], zero: datetime) -> list[Document]:
+def documents(
+    events: Iterable[CallEvent], zero: datetime, *, inline: int = INLINE_CHARACTERS
+) -> list[Document]:
+    """``inline``: how many characters of source are taken along, from the first document on."""
     found: list[Document] = []
     running: dict[int, Step] = {}
     reason = ""
@@ -94,7 +102,11 @@ def documents(events: Iterable[CallEvent], zero: datetime) -> list[Document]:
                     _end(ended, event)
     ran = [document for document in found if document.steps]
     for document in found:
-        _mark(document, last=bool(ran) and document is ran[-1])
+        inline -= len(document.body)
+        document.later = bool(document.body) and inline < 0
+        if not document.later:
+            document.lines = numbered(document.body)
+            _mark(document, last=bool(ran) and document is ran[-1])
     return found
 
 
@@ -105,7 +117,7 @@ def _document(event: CallEvent, reason: str, zero: datetime) -> Document:
         reason=reason,
         at=event.at,
         start=offset(event.at, zero),
-        lines=numbered(str(event.data.get("body", ""))),
+        body=str(event.data.get("body", "")),
         verbs=[str(verb) for verb in verbs] if isinstance(verbs, list) else [],
     )
 

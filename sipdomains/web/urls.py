@@ -38,6 +38,7 @@ urlpatterns = [
     path("calls/<str:sid>/call.json", call_downloads.as_json, name="call-json"),
     path("calls/<str:sid>/ladder.txt", call_downloads.as_ladder, name="call-ladder"),
     path("calls/<str:sid>/messages.pcap", call_downloads.as_pcap, name="call-pcap"),
+    path("calls/<str:sid>/documents/<int:number>/", call_parts.document, name="call-document"),
     path("calls/<str:sid>/events/<int:seq>/", call_parts.event, name="call-event"),
     path(
         "calls/<str:sid>/requests/<int:number>/<str:part>/", call_parts.request, name="call-request"

@@ -94,7 +94,7 @@ def test_operator_reads_a_call_and_has_a_request_repeated(
     assert not shown(browser, "#m-1")
     assert shown(browser, ".row.g-http")
     assert browser.find_element(By.CSS_SELECTOR, ".source .last .beside").text == "done, 1.00 s"
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart path")) == 2
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".curve path")) == 2
 
     # A click into the picture of a recording leads there.
     wave = browser.find_element(By.CSS_SELECTOR, ".wave")

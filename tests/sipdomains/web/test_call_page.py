@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from sipdomains.models import CallEvent
 from sipserver.calls.termination import CAUSES
 from tests.sipdomains.web.conftest import NOON
 
@@ -176,6 +177,26 @@ def test_page_costs_the_same_for_any_call(
         # transfers, callbacks; of a call with legs: their events
         with django_assert_num_queries(12 if call is bare else 13):
             page_of(desk, call)
+
+
+def test_page_of_the_longest_call_stays_small(desk, make_call, add_event, add_attempt, add_note):
+    call = make_call()
+    legs = [make_call(parent=call, direction="outbound-dial") for _ in range(8)]
+    long = "X-Long: <&>\r\n" * 700
+    CallEvent.objects.bulk_create(
+        CallEvent(call=leg, seq=number, at=NOON + timedelta(seconds=number), kind="sip",
+                  data={"dir": "in", "summary": "INFO", "text": f"{number} {long}"})
+        for number in range(150) for leg in (call, *legs[:3])
+    )  # fmt: skip
+    body = "<Response>" + "<Say a='b'>x</Say>\n" * 700 + "</Response>"
+    for _ in range(5):
+        add_event(call, "document", {"url": "u", "verbs": ["Say"] * 700, "body": body}, after=1)
+    for _ in range(100):
+        add_attempt(call, response_body=body, parameters=[["Name", "v" * 40]] * 30, status=200)
+        add_note(call, 11200)
+    page = page_of(desk, call)
+    assert len(page) < 150_000
+    assert "Show all" in page
 
 
 @pytest.mark.parametrize("sid", ["CA" + "f" * 32, "nonsense", "CA<script>", "AC" + "0" * 32, "%00"])

@@ -155,6 +155,7 @@ def call(make_call, add_event, add_attempt, add_note):
         child, "sip",
         {"dir": "out", "peer": "203.0.113.5:5060", "local": "192.0.2.9:5062", **trace}, 1.5,
     )  # fmt: skip
+    add_event(call, "document", {"url": "http://app/", "verbs": ["Say"], "body": "<Say/>" * 2000})
     add_attempt(call, url="http://u:hunter2@app/", at=NOON, status=200, duration_ms=5)
     add_note(call, 11200)
     return call
@@ -167,7 +168,7 @@ def test_json_has_everything_and_no_secret(desk, call):
     assert "hunter2" not in text
     whole = json.loads(text)
     assert whole["call"]["headers"] == [["X-Account", "42"], ["Authorization", "…"]]
-    assert [event["kind"] for event in whole["events"]] == ["sip", "webhook", "sip"]
+    assert [event["kind"] for event in whole["events"]] == ["sip", "document", "webhook", "sip"]
     assert whole["events"][0]["data"]["text"] == INVITE.decode()
     assert whole["webhook_requests"][0]["status"] == 200
     assert whole["notifications"][0]["mend"]
@@ -218,11 +219,14 @@ def test_message_and_request_are_loaded_when_they_are_opened(desk, call):
     pk = call.webhook_requests.get().pk
     assert "hunter2" not in desk.get(f"/calls/{call.sid}/requests/{pk}/request/").content.decode()
     assert desk.get(f"/calls/{call.sid}/requests/{pk}/response/", headers=htmx).status_code == 200
+    more = f"/calls/{call.sid}/documents/1/"
+    assert f'hx-get="{more}"' in desk.get(f"/calls/{call.sid}/").content.decode()
+    assert '<i class="x-t">&lt;Say</i>' in desk.get(more, headers=htmx).content.decode()
 
 
 HUGE = 99999999999999999999
-ABSENT = ["events/2/", "events/99/", f"events/{HUGE}/", "requests/0/request/",
-          f"requests/{HUGE}/request/"]  # fmt: skip
+ABSENT = ["documents/0/", "documents/2/", f"documents/{HUGE}/", "events/2/", "events/99/",
+          f"events/{HUGE}/", "requests/0/request/", f"requests/{HUGE}/request/"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ABSENT)

@@ -96,7 +96,7 @@ def test_operator_of_another_account_finds_nothing(client, make_user, row, sent)
     for path in (
         url_of(row), f"{call}/", f"{call}/repeats/repeat-1/", f"{call}/call.json",
         f"{call}/ladder.txt", f"{call}/messages.pcap", f"{call}/requests/{row.pk}/response/",
-        f"{call}/events/1/",
+        f"{call}/events/1/", f"{call}/documents/1/",
     ):  # fmt: skip
         assert client.get(path).status_code == 404, path
     assert client.post(url_of(row)).status_code == 404

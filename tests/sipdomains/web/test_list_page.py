@@ -219,7 +219,8 @@ def test_first_load_is_small(desk, make_call):
     page = desk.get("/calls/").content
     from django.contrib.staticfiles import finders
 
-    files = ("web/desk.css", "web/desk.js", "web/icon.svg", "django_htmx/htmx-2.min.js")
+    names = ("desk.css", "desk.js", "live.js", "icon.svg")
+    files = (*(f"web/{name}" for name in names), "django_htmx/htmx-2.min.js")
     size = len(page)
     for name in files:
         with open(finders.find(name), "rb") as file:

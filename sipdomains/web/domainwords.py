@@ -64,7 +64,7 @@ def _guard(
         return Sentence("Nobody: the mapped access control lists are empty.", "bad")
     if user_lists and not users:
         return Sentence("Nobody: the mapped credential lists hold no user.", "bad")
-    where = f"from {_count(len(networks), 'listed address', 'listed addresses or networks')}"
+    where = f"from {_listed(networks)}"
     if lists and user_lists:
         return Sentence(
             f"{_count(users, 'user')} with the right password, and only {where}: both must hold.",
@@ -111,6 +111,13 @@ def what_happens(domain: SipDomain) -> list[Sentence]:
 
 def _url(url: str, method: str) -> str:
     return f"{masked(url)} ({method})"
+
+
+def _listed(networks: Sequence[str]) -> str:
+    single = all(network.endswith(("/32", "/128")) for network in networks)
+    if single:
+        return _count(len(networks), "listed address", "listed addresses")
+    return _count(len(networks), "listed network", "listed addresses or networks")
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -172,8 +172,8 @@ class Camera:
 
 
 def reduced(png: bytes) -> bytes:
-    """The same picture in at most 256 colours; the others as the nearest of them. The most frequent
-    one of each shade counts, so that a small mark keeps its colour beside large grounds."""
+    """The same picture in at most 256 colours; the others as the nearest of them. Kept are the most
+    frequent ones, and of each other shade one, so that a small mark keeps its colour."""
     pixels = decoded(png)
     height, width, _ = pixels.shape
     packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
@@ -181,7 +181,8 @@ def reduced(png: bytes) -> bytes:
     often = np.argsort(-counts)
     shades = colours[often] & 0xF0F0F0
     _, firsts = np.unique(shades, return_index=True)
-    kept = colours[often][np.sort(firsts)[:256]]
+    chosen = np.unique(np.concatenate([np.arange(min(96, len(often))), np.sort(firsts)]))
+    kept = colours[often][chosen[:256]]
 
     def channels(values: np.ndarray) -> np.ndarray:
         return np.stack([values >> 16, values >> 8 & 255, values & 255], 1).astype(np.int32)

@@ -41,9 +41,9 @@ types: venv-dev
 unit: venv-dev
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/e2e $(PYTEST_ARGS)
 
-# One after the other: they listen to audio in real time.
+# Mostly they wait, for they listen to audio in real time; each worker has servers of its own.
 e2e: venv-dev
-	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile tests/e2e $(PYTEST_ARGS)
 
 lock: venv-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header requirements.in -o requirements.txt

@@ -75,3 +75,14 @@ def test_settings_load_no_model() -> None:
         "assert not [name for name in sys.modules if name.startswith('sipdomains.models')]"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_no_template_has_code_or_styles_of_its_own() -> None:
+    """The Content-Security-Policy would keep the browser from using them."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in (ROOT / "sipdomains" / "templates").rglob("*.html")
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(r"<style|\bstyle=|<script>|\bon[a-z]+=\"", line)
+    ]
+    assert found == []

@@ -1,7 +1,8 @@
 """Messages to running processes: an inbox per process, over Redis or within one process.
 
 Whoever publishes names an *address* (a node's boot id, a worker's id) or a *group* (``NODES``,
-``WORKERS``: every process subscribed to it). Messages are JSON-ready dicts, usually made by
+``WORKERS``: every process subscribed to it). Nothing is sent to ``CONSUMERS``: every Celery worker
+is in it, so that pages can say who lives. Messages are JSON-ready dicts, usually made by
 :func:`sipdomains.contracts.to_wire`; they arrive in order per publisher, at most once, and only
 while the receiver lives. Which backend carries them is settled by :func:`connect`; no other module
 knows. Source: architecture.md section 8, design decision 1.
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 NODES = "nodes"
 WORKERS = "workers"
+CONSUMERS = "consumers"
 
 Wire = dict[str, Any]
 Deliver = Callable[[list[Wire]], None]
@@ -51,6 +53,10 @@ class Bus(Protocol):
 
     def publish_all(self, message: Wire, group: str = NODES) -> int:
         """To every living member of ``group``; returns how many. Raises BusUnavailable."""
+
+    def members(self, group: str) -> dict[str, float]:
+        """The living members of ``group``, and for how many seconds each has not been heard of.
+        Blocks for two round trips. Raises BusUnavailable."""
 
     def subscribe(
         self,
@@ -89,6 +95,10 @@ class InProcessBus:
         for deliver in members:
             deliver([message])
         return len(members)
+
+    def members(self, group: str) -> dict[str, float]:
+        with self._lock:
+            return {address: 0.0 for address, (name, _) in self._members.items() if name == group}
 
     def subscribe(
         self,
@@ -154,24 +164,32 @@ class RedisBus:
         self._push([address], json.dumps(list(messages), separators=(",", ":")))
 
     def publish_all(self, message: Wire, group: str = NODES) -> int:
+        members = list(self.members(group))
+        if members:
+            self._push(members, json.dumps([message], separators=(",", ":")))
+        return len(members)
+
+    def members(self, group: str) -> dict[str, float]:
         try:
-            members = [
+            names = [
                 name.decode() for name in cast(set[bytes], self._redis.smembers(_group(group)))
             ]
-            if not members:
-                return 0
+            if not names:
+                return {}
             with self._redis.pipeline(transaction=False) as pipe:
-                for name in members:
-                    pipe.exists(_alive(name))
-                living = pipe.execute()
-            gone = [name for name, alive in zip(members, living, strict=True) if not alive]
+                for name in names:
+                    pipe.pttl(_alive(name))
+                left = dict(zip(names, cast(list[int], pipe.execute()), strict=True))
+            gone = [name for name, remaining in left.items() if remaining < 0]  # -2: no such key
             if gone:
                 self._redis.srem(_group(group), *gone)
         except redis.RedisError as error:
             raise BusUnavailable(str(error)) from error
-        members = [name for name, alive in zip(members, living, strict=True) if alive]
-        self._push(members, json.dumps([message], separators=(",", ":")))
-        return len(members)
+        return {
+            name: max(0.0, ALIVE_SECONDS - remaining / 1000)
+            for name, remaining in left.items()
+            if remaining >= 0
+        }
 
     def _push(self, addresses: Iterable[str], payload: str) -> None:
         try:

@@ -13,11 +13,12 @@ import time
 import uuid
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 from kombu.entity import Exchange, Queue
 
+from sipdomains.bus import CONSUMERS, Subscription, Wire, default_bus
 from sipdomains.contracts import (
     QUEUE_CALLBACKS,
     QUEUE_HOUSEKEEPING,
@@ -116,6 +117,34 @@ app = Celery(
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.add_defaults(_defaults)
 app.set_default()  # pool threads of an embedded worker would otherwise meet another application
+
+
+class Presence(bootsteps.StartStopStep):  # type: ignore[misc] # Celery is not typed
+    """A worker is a member of the group ``CONSUMERS`` from its start to its end: the overview
+    counts them. Celery's own ``ping`` would wait for a whole second for answers."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._subscription: Subscription | None = None
+
+    def start(self, parent: Any) -> None:
+        address = f"{parent.hostname}/{uuid.uuid4().hex}"
+        self._subscription = default_bus().subscribe(address, _nothing, group=CONSUMERS)
+
+    def stop(self, parent: Any) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+
+    terminate = stop
+
+
+def _nothing(messages: list[Wire]) -> None:
+    """Nothing is ever sent to that group."""
+
+
+app.steps["worker"].add(Presence)
 
 
 def publish_fetches(batch: list[dict[str, Any]], deadline: float) -> None:

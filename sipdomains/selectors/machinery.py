@@ -1,4 +1,4 @@
-"""How the server itself is: nodes, queues, registrations."""
+"""How the server itself is: nodes, workers, queues, registrations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from sipdomains.access import Scope
+from sipdomains.bus import CONSUMERS, BusUnavailable, default_bus
 from sipdomains.models import (
     CallCommand,
     CallOrder,
@@ -37,6 +38,24 @@ def nodes(now: datetime) -> list[SipNode]:
     """Those that run, and those that stopped in the last day; the newest start first."""
     recent = Q(stopped_at=None) | Q(stopped_at__gte=now - _SHOWN_STOPPED)
     return list(SipNode.objects.filter(recent).order_by("-started_at")[:20])
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """``silent`` is for how many seconds it has not been heard of."""
+
+    name: str
+    silent: float
+
+
+def workers() -> list[Worker] | None:
+    """The Celery workers that live; None when the broker cannot be asked."""
+    try:
+        found = default_bus().members(CONSUMERS)
+    except BusUnavailable:
+        return None
+    rows = [Worker(address.partition("/")[0], silent) for address, silent in found.items()]
+    return sorted(rows, key=lambda row: (row.name, row.silent))
 
 
 def queues(now: datetime) -> list[Queue]:

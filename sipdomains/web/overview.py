@@ -75,7 +75,7 @@ def overview_page(request: HttpRequest) -> HttpResponse:
         "registered": machinery.registrations(scope, now),
     }
     if scope.everything:
-        context |= {"nodes": _nodes(now), "queues": _queues(now)}
+        context |= {"nodes": _nodes(now), "queues": _queues(now), "workers": machinery.workers()}
     fragment = request.headers.get("HX-Request") == "true"
     return render(request, "web/_overview.html" if fragment else "web/overview.html", context)
 

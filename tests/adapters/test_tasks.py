@@ -11,6 +11,7 @@ import pytest
 from django.db import connections
 from pytest_httpserver import HTTPServer
 
+from sipdomains.bus import CONSUMERS, default_bus
 from sipdomains.celery import app, start_embedded_worker
 from sipdomains.contracts import (
     TASK_DELIVER_CALLBACKS,
@@ -93,6 +94,13 @@ def worker() -> Iterator[None]:
     yield
     assert running.stop(10)
     tasks.close_fetch_worker()
+
+
+def test_a_worker_is_heard_of_while_it_runs() -> None:
+    running = start_embedded_worker(concurrency=1)
+    assert len(default_bus().members(CONSUMERS)) == 1
+    assert running.stop(10)
+    assert not default_bus().members(CONSUMERS)
 
 
 def promise(url: str, account: str, position: int) -> CallbackPromised:

@@ -77,6 +77,18 @@ def test_publish_all_reaches_every_member_of_the_group(bus, subscribe):
     assert worker.messages == [{"x": 2}]
 
 
+def test_members_are_who_lives(bus, subscribe):
+    subscribe("a-node")
+    leaver = bus.subscribe("first", print, group=WORKERS)
+    subscribe("second", WORKERS)
+    found = bus.members(WORKERS)
+    assert set(found) == {"first", "second"}
+    assert all(0 <= silent < bus_module.ALIVE_SECONDS for silent in found.values())
+    leaver.close()
+    assert set(bus.members(WORKERS)) == {"second"}
+    assert bus.members("nobody") == {}
+
+
 def test_publishers_on_many_threads(bus, subscribe):
     inbox = subscribe("threads")
     threads = [

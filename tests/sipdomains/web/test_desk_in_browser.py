@@ -1,22 +1,18 @@
-"""The desk in a real browser under the server of production: live rows, keys, accessibility."""
+"""The desk in a real browser under the server of production: live rows, keys."""
 
-import shutil
-import subprocess
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sipdomains.models import Application, Call
+from sipdomains.models import Call
 from sipdomains.web import feed
 from tests.sipdomains.web import test_in_browser
 from tests.sipdomains.web.test_in_browser import (
     browser,  # noqa: F401 - a fixture
     focused,
-    is_wider,
     press,
     rows,
     size,
@@ -34,8 +30,6 @@ pytestmark = [
     # Of requests whose browser has gone, Django leaves closing the body to the collector.
     pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.Spooled:ResourceWarning"),
 ]
-AXE = Path(__file__).with_name("axe")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
 def arrive(browser, address, path="/calls/"):  # noqa: F811 - a fixture's name
@@ -90,70 +84,4 @@ def test_the_keyboard_alone_leads_everywhere(
     wait(browser, lambda _: len(rows(browser)) == 50)
     press(browser, "j", Keys.ENTER)
     wait(browser, lambda _: made[0].sid in browser.current_url)
-    assert browser.get_log("browser") == []
-
-
-# --- accessibility --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """The script, installed as the lock file says."""
-    if not shutil.which("npm"):
-        pytest.skip("needs npm")
-    folder = tmp_path_factory.mktemp("axe") / "axe"
-    shutil.copytree(AXE, folder, ignore=shutil.ignore_patterns("node_modules"))
-    done = subprocess.run(
-        ["npm", "ci", "--no-progress", "--ignore-scripts", "--no-audit"],
-        cwd=folder, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return (folder / "node_modules/axe-core/axe.min.js").read_text("utf-8")
-
-
-def violations(browser, script):  # noqa: F811 - a fixture's name
-    browser.execute_script(script)
-    found = browser.execute_async_script(
-        """
-        const [tags, done] = arguments;
-        axe.run({ runOnly: { type: "tag", values: tags } }).then(
-          (result) => done(result.violations.map((one) =>
-            `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html).join(" ")}`)),
-          (error) => done([String(error)]),
-        );
-        """,
-        RULES,
-    )
-    return [one[:400] for one in found]
-
-
-@pytest.mark.parametrize(("width", "height", "scheme"), [(1366, 900, "light"), (390, 844, "dark")])
-def test_pages_are_accessible_at_desk_and_on_the_phone(
-    browser, asgi_server, axe, operator, make_call, add_event, domain, width, height, scheme  # noqa: F811 - fixtures
-):  # fmt: skip
-    live = going_on(make_call, domain=domain, account=domain.account)
-    add_event(live, "verb-started", {"verb": "Play", "summary": "<Play>a.wav</Play>"})
-    refused = make_call(
-        timezone.now(), domain=domain, account=domain.account, status="failed",
-        cause="bad-credentials", reason="Wrong user name or password.", sip_status=403,
-        answered_at=None, duration=None, error_code=32202,
-    )  # fmt: skip
-    Application.objects.create(
-        account=domain.account, friendly_name="Menu", voice_url="http://app.example/"
-    )
-    size(browser, width, height)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    browser.get(asgi_server + "/login/")
-    assert violations(browser, axe) == []
-    arrive(browser, asgi_server)
-    for path in (
-        "/", "/calls/?header=X-A: 1&q=zzz", "/calls/", "/live/", f"/calls/{live.sid}/control/",
-        f"/calls/{refused.sid}/", "/recordings/",
-    ):  # fmt: skip
-        browser.get(asgi_server + path)
-        assert (path, violations(browser, axe)) == (path, [])
-        assert not is_wider(browser, width), path
-    press(browser, "?")
-    assert violations(browser, axe) == []
     assert browser.get_log("browser") == []

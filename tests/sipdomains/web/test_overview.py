@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from sipdomains import access
 from sipdomains.access import EVERYTHING, Scope
+from sipdomains.bus import CONSUMERS, BusUnavailable, InProcessBus
 from sipdomains.models import (
     Account,
     Application,
@@ -16,7 +17,7 @@ from sipdomains.models import (
     OutboxMessage,
     SipNode,
 )
-from sipdomains.selectors import overview
+from sipdomains.selectors import machinery, overview
 from sipdomains.services import commands
 from sipdomains.web import charts
 from tests.sipdomains.web.conftest import NOON
@@ -157,6 +158,26 @@ def test_nodes_and_queues_tell_their_state(desk):
     assert (callbacks["queue"].waiting, callbacks["late"]) == (1, True)
 
 
+def test_workers_that_live_are_shown_and_their_absence_is(desk, monkeypatch):
+    bus = InProcessBus()
+    monkeypatch.setattr(machinery, "default_bus", lambda: bus)
+    assert "No worker is heard of" in text_of(desk.get("/"))
+    one = bus.subscribe("celery@one/1f", print, group=CONSUMERS)
+    bus.subscribe("celery@two/2f", print, group=CONSUMERS)
+    bus.subscribe("node", print)
+    shown = desk.get("/")
+    assert [row.name for row in shown.context["workers"]] == ["celery@one", "celery@two"]
+    assert "last sign of life 0 s ago" in text_of(shown)
+    one.close()
+    assert [row.name for row in desk.get("/").context["workers"]] == ["celery@two"]
+
+    def unreachable(group):
+        raise BusUnavailable("connection refused")
+
+    monkeypatch.setattr(bus, "members", unreachable)
+    assert "The message broker cannot be reached" in text_of(desk.get("/"))
+
+
 def test_a_member_sees_figures_of_the_own_accounts_and_no_machinery(
     client, make_user, make_call, domain
 ):
@@ -165,6 +186,7 @@ def test_a_member_sees_figures_of_the_own_accounts_and_no_machinery(
     page = client.get("/")
     assert {figure.name: figure.value for figure in page.context["figures"]}["Calls, 24 h"] == "0"
     assert "nodes" not in page.context
+    assert "Workers" not in text_of(page)
     assert "Calls to place" not in text_of(page)
 
 

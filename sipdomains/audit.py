@@ -28,14 +28,23 @@ SECRETS = {
     models.Credential: ("ha1_md5", "ha1_sha256"),
     models.Trunk: ("password",),
     models.ApiKey: ("secret_hash",),
+    models.Authenticator: ("key",),
 }
 # What changes with use, or with every other change.
-_NOISE = ("created_at", "updated_at", "last_used_at")
+_NOISE = (
+    "created_at",
+    "updated_at",
+    "last_used_at",
+    "last_t",
+    "throttling_failure_timestamp",
+    "throttling_failure_count",
+)
 AUDITED = (
     models.Account,
     models.AccountMember,
     models.ApiKey,
     models.Application,
+    models.Authenticator,
     models.CallAclMapping,
     models.CallCredentialListMapping,
     models.Credential,

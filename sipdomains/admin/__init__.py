@@ -19,6 +19,7 @@ from sipdomains.admin import (  # noqa: F401 - registration
 from sipdomains.login import AdminLoginForm
 
 admin.site.login_form = AdminLoginForm
+admin.site.login_template = "admin/sipdomains/login.html"
 admin.site.site_header = "sipdomains"
 admin.site.site_title = "sipdomains"
 admin.site.index_title = "Configuration and log"

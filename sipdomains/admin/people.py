@@ -10,8 +10,8 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from sipdomains.admin.base import TabularInline
-from sipdomains.models import AccountMember
+from sipdomains.admin.base import ReadOnlyInline, TabularInline
+from sipdomains.models import AccountMember, Authenticator
 
 admin.site.unregister(User)
 
@@ -23,9 +23,21 @@ class AccountMemberInline(TabularInline):
     verbose_name_plural = "accounts: all that the user sees, unless in the group “every account”"
 
 
+class AuthenticatorInline(ReadOnlyInline):
+    """To look at, and to delete for who has lost the phone."""
+
+    model = Authenticator
+    fields = readonly_fields = ("confirmed", "created_at", "last_used_at")
+    can_delete = True
+    verbose_name_plural = "second factor: delete it when the phone is lost"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("sipdomains.delete_authenticator")
+
+
 @admin.register(User)
 class DeskUserAdmin(UserAdmin):  # type: ignore[type-arg] # generic in the stubs only
-    inlines = (AccountMemberInline,)
+    inlines = (AccountMemberInline, AuthenticatorInline)
     list_display = ("username", "roles", "accounts", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_superuser", "is_active", "groups")
 

@@ -20,6 +20,7 @@ from sipdomains.models.nodes import SipNode
 from sipdomains.models.outbox import OutboxMessage, OutboxState
 from sipdomains.models.recordings import Recording, RecordingSource, RecordingStatus
 from sipdomains.models.registrations import Registration
+from sipdomains.models.secondfactor import Authenticator, RecoveryCode
 from sipdomains.models.transfers import Transfer, TransferState
 from sipdomains.models.trunks import Trunk, TrunkRule
 from sipdomains.models.webhooks import Notification, WebhookRequest
@@ -30,6 +31,7 @@ __all__ = [
     "AccountStatus",
     "ApiKey",
     "Application",
+    "Authenticator",
     "Call",
     "CallAclMapping",
     "CallCommand",
@@ -53,6 +55,7 @@ __all__ = [
     "Recording",
     "RecordingSource",
     "RecordingStatus",
+    "RecoveryCode",
     "Registration",
     "RegistrationCredentialListMapping",
     "SavedFilter",

@@ -55,6 +55,18 @@ def permitted(permission: str) -> Callable[[View[P]], View[P]]:
     return decorator
 
 
+def signed_in(view: View[P]) -> View[P]:
+    """A page about the user, whatever he may do else."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _to_login(request)
+        return view(request, *args, **kwargs)
+
+    return page(wrapper)
+
+
 def operator_page(view: View[P]) -> View[P]:
     """A page for whoever may see calls."""
     return permitted(SEE_CALLS)(view)

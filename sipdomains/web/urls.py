@@ -16,6 +16,7 @@ from sipdomains.web import (
     overview,
     recordings,
     repeats,
+    security,
     stream,
     testcalls,
     waveforms,
@@ -54,6 +55,10 @@ urlpatterns = [
     path("bench/<str:id_>/", bench.run, name="bench-run"),
     path("recordings/<str:account_sid>/<str:sid>/waveform/", waveforms.picture, name="waveform"),
     path("recordings/", recordings.recording_list, name="recordings"),
+    path("account/security/", security.security, name="security"),
+    path("account/security/begin", security.begin, name="security-begin"),
+    path("account/security/confirm", security.confirm, name="security-confirm"),
+    path("account/security/off", security.turn_off, name="security-off"),
     path(
         "login/",
         page(

@@ -33,6 +33,7 @@ def new_key() -> str:
 class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc] # without types
     """At most one of a user; asked for at login once it is confirmed."""
 
+    objects: models.Manager[Authenticator] = models.Manager()
     name = None
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="authenticator"

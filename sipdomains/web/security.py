@@ -64,7 +64,10 @@ def _code(request: HttpRequest) -> str:
 
 
 def _page(request: HttpRequest, *, device: Any = None, **shown: Any) -> HttpResponse:
-    context = {"on": seen.is_on(request.user), "left": seen.recovery_codes_left(request.user)}
+    context: dict[str, Any] = {
+        "on": seen.is_on(request.user),
+        "left": seen.recovery_codes_left(request.user),
+    }
     if device is not None:
         context |= {
             "secret": device.secret,

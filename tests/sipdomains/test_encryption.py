@@ -45,6 +45,7 @@ def test_keys_rotate(settings, alice, phones) -> None:
         "accounts: 1",
         "credentials: 1",
         "call orders: 0",
+        "second factors: 0",
         "trunks: 0",
     ]
     settings.FIELD_ENCRYPTION_KEYS = new

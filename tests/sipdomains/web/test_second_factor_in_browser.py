@@ -7,7 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from sipdomains.models import Authenticator
-from tests.sipdomains.web.test_desk_in_browser import axe, violations  # noqa: F401 - a fixture
+from tests.sipdomains.web.test_every_page import axe, violations  # noqa: F401 - a fixture
 from tests.sipdomains.web.test_in_browser import (  # noqa: F401 - a fixture
     browser,
     focused,

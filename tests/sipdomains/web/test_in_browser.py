@@ -8,6 +8,8 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -45,8 +47,13 @@ def size(browser, width, height):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
+# A page that changes by itself may exchange an element between finding and reading it.
+EXCHANGED = (NoSuchElementException, StaleElementReferenceException)
+
+
 def wait(browser, condition, seconds=10):
-    return WebDriverWait(browser, seconds, poll_frequency=0.05).until(condition)
+    patience = WebDriverWait(browser, seconds, poll_frequency=0.05, ignored_exceptions=EXCHANGED)
+    return patience.until(condition)
 
 
 def is_wider(browser, width):
@@ -61,8 +68,9 @@ def rows(browser):
 
 
 def press(browser, *keys):
+    """Keys go to whatever has the focus when they come, as they do for people."""
     for key in keys:
-        browser.switch_to.active_element.send_keys(key)
+        ActionChains(browser).send_keys(key).perform()
 
 
 def focused(browser):

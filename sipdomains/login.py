@@ -1,5 +1,6 @@
 """Logging in to pages and admin: who guesses passwords or codes is slowed down, by user and by
-address. Users with a second factor give its code with the password."""
+address. Users with a second factor give its code with the password. Who is in already gives the
+password again before setting one up."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import authenticate
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 
 from sipdomains.selectors import secondfactor as seen
 from sipdomains.services import secondfactor
@@ -41,32 +44,50 @@ class _Throttled(AuthenticationForm):
         secondfactor.check(user, self.cleaned_data.get("code", ""))
 
     def clean(self) -> dict[str, Any]:
-        windows = _windows(self)
-        full = [window for window in windows if window.full()]
-        if full:
-            minutes = int(max(window.wait() for window in full) // 60) + 1
-            raise ValidationError(
-                f"Too many failed attempts. Try again in {minutes} minute"
-                f"{'' if minutes == 1 else 's'}.",
-                code="throttled",
-            )
+        windows = _windows(self.request, self.cleaned_data.get("username", ""))
+        _demand_room(windows)
         try:
             return super().clean()
         except ValidationError:
-            for window in windows:
-                window.count()
+            _count(windows)
             raise
 
 
-def _windows(form: AuthenticationForm) -> list[Window]:
+def demand_password(request: HttpRequest, password: str) -> None:
+    """Of who is signed in: shows that it is not only an open page that somebody found. Wrong ones
+    count as failed logins. Raises ValidationError."""
+    username = request.user.get_username()
+    windows = _windows(request, username)
+    _demand_room(windows)
+    if authenticate(request, username=username, password=password) != request.user:
+        _count(windows)
+        raise ValidationError("That is not your password.")
+
+
+def _windows(request: HttpRequest | None, username: str) -> list[Window]:
     """No password is tried while one of them is full."""
-    address = form.request.META.get("REMOTE_ADDR", "") if form.request else ""
-    username = form.cleaned_data.get("username", "").casefold()
-    both = hashlib.sha256(f"{address} {username}".encode()).hexdigest()
+    address = request.META.get("REMOTE_ADDR", "") if request else ""
+    both = hashlib.sha256(f"{address} {username.casefold()}".encode()).hexdigest()
     return [
         Window(f"login:{both}", FAILURES, SECONDS),
         Window(f"login-address:{address}", FAILURES_OF_ADDRESS, SECONDS),
     ]
+
+
+def _demand_room(windows: list[Window]) -> None:
+    full = [window for window in windows if window.full()]
+    if full:
+        minutes = int(max(window.wait() for window in full) // 60) + 1
+        raise ValidationError(
+            "Too many failed attempts. "
+            f"Try again in {minutes} minute{'' if minutes == 1 else 's'}.",
+            code="throttled",
+        )
+
+
+def _count(windows: list[Window]) -> None:
+    for window in windows:
+        window.count()
 
 
 class LoginForm(_Throttled):

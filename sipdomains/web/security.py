@@ -15,11 +15,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from sipdomains.login import demand_password
 from sipdomains.selectors import secondfactor as seen
 from sipdomains.services import secondfactor
 from sipdomains.web.pages import signed_in
 
 _MAX_CODE = 64
+_MAX_PASSWORD = 1024
 
 
 @signed_in
@@ -32,6 +34,8 @@ def security(request: HttpRequest) -> HttpResponse:
 @require_POST
 def begin(request: HttpRequest) -> HttpResponse:
     try:
+        # Else who finds an open page could lock its owner out.
+        demand_password(request, request.POST.get("password", "")[:_MAX_PASSWORD])
         device = secondfactor.begin(request.user)
     except ValidationError as error:
         return _page(request, problem=error.messages[0])

@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from django_otp.oath import totp
 
@@ -44,11 +45,15 @@ def with_app(client, make_user, clock):
     """A user who has set it up, signed out; and the recovery codes. A minute has gone by."""
     user = make_user("operator", is_staff=True)
     client.force_login(user)
-    client.post(BEGIN)
+    begin(client)
     body = client.post(CONFIRM, {"code": code_of(user)}).content.decode()
     client.logout()
     clock.shift(60)
     return user, re.findall(r"<li><code>([^<]+)</code>", body)
+
+
+def begin(client, password=PASSWORD, **extra):
+    return client.post(BEGIN, {"password": password}, **extra)
 
 
 def enter(client, path, code="", username="operator", **extra):
@@ -62,7 +67,7 @@ def test_set_up_shows_the_key_until_it_is_confirmed_and_never_again(client, make
     user = make_user("operator")
     client.force_login(user)
     assert "Set up an authenticator app" in client.get(PAGE).content.decode()
-    begun = client.post(BEGIN)
+    begun = begin(client)
     device = Authenticator.objects.get()
     assert device.secret in begun.content.decode()
     assert "<svg" in begun.content.decode()
@@ -81,14 +86,34 @@ def test_set_up_shows_the_key_until_it_is_confirmed_and_never_again(client, make
     assert "10 recovery codes left" in after
     for secret in (device.secret, device.key, *codes):
         assert secret not in after
-    assert "set up already" in client.post(BEGIN).content.decode()
+    assert "set up already" in begin(client).content.decode()
     assert Authenticator.objects.get().key == device.key
+
+
+@pytest.mark.parametrize("password", ["", "guess", PASSWORD + " "])
+def test_set_up_asks_for_the_password_of_who_is_signed_in(client, make_user, clock, password):
+    client.force_login(make_user("operator"))
+    body = begin(client, password).content.decode()
+    assert "That is not your password." in body
+    assert "<svg" not in body
+    assert not Authenticator.objects.exists()
+
+
+def test_guesses_at_an_open_page_are_throttled_as_logins_are(client, make_user, clock):
+    client.force_login(make_user("operator"))
+    for _ in range(login.FAILURES):
+        begin(client, "guess")
+    assert "Too many failed attempts" in begin(client).content.decode()
+    assert not Authenticator.objects.exists()
+    assert not enter(Client(), "/login/")
+    assert begin(client, REMOTE_ADDR="192.0.2.7").status_code == 200
+    assert Authenticator.objects.exists()
 
 
 def test_a_set_up_that_was_never_confirmed_asks_nobody(client, make_user, clock):
     user = make_user("operator")
     client.force_login(user)
-    client.post(BEGIN)
+    begin(client)
     client.logout()
     assert 'name="code"' not in client.get("/login/").content.decode()
     assert enter(client, "/login/")
@@ -137,7 +162,7 @@ def test_a_code_is_good_once(client, with_app, clock):
 def test_the_code_that_confirmed_is_used_up(client, make_user, clock):
     user = make_user("operator")
     client.force_login(user)
-    client.post(BEGIN)
+    begin(client)
     code = code_of(user)
     client.post(CONFIRM, {"code": code})
     client.logout()

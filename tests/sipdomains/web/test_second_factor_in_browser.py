@@ -34,7 +34,7 @@ def test_it_is_set_up_and_asked_for(browser, live_server, operator, axe, width, 
     browser.find_element(By.CSS_SELECTOR, "a.who").send_keys(Keys.ENTER)
     wait(browser, lambda _: "Second factor" in text(browser))
     assert violations(browser, axe) == []
-    browser.find_element(By.CSS_SELECTOR, "main button").send_keys(Keys.ENTER)
+    browser.find_element(By.ID, "id_password").send_keys("correct horse", Keys.ENTER)
     wait(browser, lambda _: focused(browser) == "id_code")
     assert violations(browser, axe) == []
     assert not is_wider(browser, width)

@@ -18,6 +18,7 @@ from tests.e2e.api import base_url, client_of, new_key
 from tests.e2e.baresip import Baresip
 from tests.e2e.server import DOMAIN, PASSWORD, Server
 from tests.e2e.sipp import Callee
+from tests.programs import needed
 
 SUITE = Path(__file__).with_name("node")
 INSTALL_SECONDS, TEST_SECONDS = 240, 150
@@ -25,7 +26,6 @@ LEAST_TESTS = 20  # a suite that finds no tests would pass, too
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not shutil.which("npm"), reason="needs node and npm"),
     pytest.mark.timeout(INSTALL_SECONDS + TEST_SECONDS + 60),
 ]
 
@@ -33,10 +33,12 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tests with the packages of their lock file."""
+    npm = needed("npm")
+    needed("node")
     folder = tmp_path_factory.mktemp("node") / "suite"
     shutil.copytree(SUITE, folder, ignore=shutil.ignore_patterns("node_modules"))
     done = subprocess.run(
-        ["npm", "ci", "--no-progress", "--ignore-scripts"],
+        [npm, "ci", "--no-progress", "--ignore-scripts"],
         cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,8 +27,6 @@ pytestmark = [
     *test_in_browser.pytestmark,
     # As sipdomains.asgi has it: static files are small.
     pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume"),
-    # Of requests whose browser has gone, Django leaves closing the body to the collector.
-    pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.Spooled:ResourceWarning"),
 ]
 
 

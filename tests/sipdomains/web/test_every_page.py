@@ -26,6 +26,7 @@ from sipdomains.models import (
     IpAddress,
 )
 from sipdomains.services import benchruns, recording_files, testcalls
+from tests.programs import needed
 from tests.sipdomains.sounds import start_recording, write_tone
 from tests.sipdomains.web import test_desk_in_browser
 from tests.sipdomains.web.test_desk_in_browser import arrive
@@ -52,11 +53,11 @@ STRANGER = "198.51.100.7"
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory):
     """The script, installed as the lock file says."""
-    assert shutil.which("npm"), "npm is missing: run deploy/install-test-tools"
+    npm = needed("npm")
     folder = tmp_path_factory.mktemp("axe") / "axe"
     shutil.copytree(AXE, folder, ignore=shutil.ignore_patterns("node_modules"))
     done = subprocess.run(
-        ["npm", "ci", "--no-progress", "--ignore-scripts", "--no-audit"],
+        [npm, "ci", "--no-progress", "--ignore-scripts", "--no-audit"],
         cwd=folder, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

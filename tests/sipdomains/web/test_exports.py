@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-import shutil
 import struct
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -10,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sipdomains.web.pcap import Message, capture, checksum, consistent
+from tests.programs import needed
 from tests.sipdomains.web.conftest import NOON
 
-TSHARK = shutil.which("tshark")
 AT = datetime(2026, 3, 4, 12, 0, 0, 123456, tzinfo=UTC)
 INVITE = (
     b"INVITE sip:100@pbx.example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n"
@@ -114,7 +113,6 @@ def test_length_is_that_of_what_is_left(given, expected):
     assert consistent(given) == expected
 
 
-@pytest.mark.skipif(TSHARK is None, reason="needs tshark")
 def test_wireshark_reads_the_messages(tmp_path):
     file = tmp_path / "call.pcap"
     cut = OK.replace(b"Content-Length: 0", b"Content-Length: 500")
@@ -128,7 +126,7 @@ def test_wireshark_reads_the_messages(tmp_path):
     )  # fmt: skip
     fields = ["-e", "ip.src", "-e", "ipv6.src", "-e", "sip.Method", "-e", "sip.Status-Code"]
     run = subprocess.run(
-        [TSHARK, "-r", str(file), "-T", "fields", *fields],
+        [needed("tshark"), "-r", str(file), "-T", "fields", *fields],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert [line.split("\t") for line in run.stdout.splitlines()] == [

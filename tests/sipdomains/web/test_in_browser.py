@@ -1,6 +1,5 @@
 """A walk through the pages in a real browser, at desk and at phone width, by keyboard."""
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,29 +14,31 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from sipdomains.services import recording_files
+from tests.programs import needed
 from tests.sipdomains.sounds import start_recording, write_tone
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
-]
+pytestmark = [pytest.mark.e2e]
+
+
+def start_browser(profile):
+    options = webdriver.ChromeOptions()
+    options.binary_location = needed("chromium")
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={profile}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(needed("chromedriver"))
+    return webdriver.Chrome(options=options, service=service)
 
 
 @pytest.fixture
 def browser(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = start_browser(tmp_path)
     yield driver
     driver.quit()
 

@@ -39,6 +39,8 @@ class DomainPolicy:
     account_parent_sid: str = ""
     account_max_outgoing: int = 0  # outgoing calls at the same time; 0 = no limit
     account_outgoing_per_minute: int = 0
+    max_incoming_per_second: int = 0  # 0 = no limit
+    account_max_incoming_per_second: int = 0  # 0 = no limit
     has_registration_credentials: bool = False
     inband_dtmf: bool = False
     type_ahead: bool = False

@@ -72,7 +72,7 @@ class AccountAdmin(ConfigurationAdmin):
     autocomplete_fields = ("parent",)
     fieldsets = (
         (None, {"fields": ("friendly_name", "status", "parent")}),
-        ("Calls", {"fields": ("max_concurrent_calls", "verify_tls")}),
+        ("Calls", {"fields": ("max_concurrent_calls", "max_incoming_per_second", "verify_tls")}),
         (
             "Outgoing calls",
             {

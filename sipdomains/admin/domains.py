@@ -98,7 +98,10 @@ class SipDomainAdmin(ConfigurationAdmin):
             },
         ),
         ("Keys", {"fields": ("inband_dtmf", "type_ahead")}),
-        ("Limits", {"fields": ("max_call_seconds", "max_concurrent_calls")}),
+        (
+            "Limits",
+            {"fields": ("max_call_seconds", "max_concurrent_calls", "max_incoming_per_second")},
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -114,6 +114,14 @@ class SipDomain(ConfigurationModel):
         default=0,
         help_text="Further calls are refused with 503. 0 means no limit.",
     )
+    max_incoming_per_second = models.PositiveSmallIntegerField(
+        "incoming calls per second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="New calls beyond that are refused with 503, and the caller is asked to try "
+        "again after a second. Empty means no limit.",
+    )
 
     inband_dtmf = models.BooleanField(
         "listen for key tones",

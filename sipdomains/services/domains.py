@@ -85,6 +85,7 @@ def _of_account(account: Account) -> dict[str, Any]:
         "account_sid": account.sid,
         "account_active": account.status == AccountStatus.ACTIVE,
         "account_max_concurrent_calls": account.max_concurrent_calls,
+        "account_max_incoming_per_second": account.max_incoming_per_second or 0,
         "verify_tls": account.verify_tls,
         "account_parent_sid": account.parent_id or "",
         "account_max_outgoing": account.max_outgoing_calls,
@@ -113,6 +114,7 @@ def _snapshot(domain: SipDomain) -> DomainPolicy:
         fail_with_503=domain.fail_with_503,
         extra_headers=domain.extra_header_names,
         max_concurrent_calls=domain.max_concurrent_calls,
+        max_incoming_per_second=domain.max_incoming_per_second or 0,
         max_call_seconds=domain.max_call_seconds,
         has_registration_credentials=domain.sip_registration
         and domain.registration_credential_list_mappings.exists(),

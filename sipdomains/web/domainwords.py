@@ -45,6 +45,9 @@ def who_may_call(
         found.append(
             Sentence(f"At most {_count(domain.max_concurrent_calls, 'call')} at the same time.")
         )
+    if domain.max_incoming_per_second:
+        new = _count(domain.max_incoming_per_second, "new call")
+        found.append(Sentence(f"At most {new} in a second."))
     return found
 
 

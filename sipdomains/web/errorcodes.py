@@ -186,6 +186,10 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
     (32011, "The other side broke the SIP rules, refused, or went away",
      "The course shows the last messages; look at the phone, PBX or proxy that sent them.",
      "network"),
+    (32013, "Too many calls came within a second",
+     "Callers may try again after a second. If so many are meant to come, raise the limit of "
+     "incoming calls per second of the domain or the account; if not, find out who sends them.",
+     "operator"),
     (32014, "No audio came from the caller",
      "Usually a firewall or NAT: the RTP ports must be open for UDP, and the address that this "
      "server announces must be reachable.", "network"),

@@ -33,6 +33,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "user-mismatch": ("caller", ""),
     "account-inactive": ("operator", ""),
     "concurrency-limit": ("operator", ""),
+    "cps-limit": ("operator", ""),
     "tls-required": ("caller", ""),
     "srtp-required": ("caller", ""),
     "srtp-refused": ("caller", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -77,6 +78,30 @@ class RefusalBudget:
         self._sources[source] = (own - 1.0, now)
         self._total = (total - 1.0, now)
         return True
+
+
+class IncomingRates:
+    """How many calls come in within a second: a token bucket for each SID that is limited. One of
+    ``limit`` per second holds ``limit`` calls, which may all come at once."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def spend(self, limits: Iterable[tuple[str, int]], now: float) -> tuple[str, int] | None:
+        """Count one call for each (SID, limit per second; 0 is none), or return the one that is
+        spent and count it for none. ``now`` in seconds of a clock that does not go back."""
+        left = {}
+        for sid, limit in limits:
+            if not limit:
+                self._buckets.pop(sid, None)  # it may have had a limit
+                continue
+            left[sid] = _refilled(self._buckets.get(sid), limit, 1.0 / limit, now) - 1.0
+            if left[sid] < 0.0:
+                return sid, limit
+        self._buckets.update((sid, (tokens, now)) for sid, tokens in left.items())
+        return None
 
 
 class SpentNonces:

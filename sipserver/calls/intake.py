@@ -12,7 +12,14 @@ from ipaddress import IPv4Address, IPv6Address
 
 from sipdomains.policy import DomainPolicy
 from sipserver.calls import digest
-from sipserver.calls.admission import Limits, Load, Refuse, SpentNonces, admit
+from sipserver.calls.admission import (
+    IncomingRates,
+    Limits,
+    Load,
+    Refuse,
+    SpentNonces,
+    admit,
+)
 from sipserver.calls.ports import (
     Clock,
     Directory,
@@ -88,6 +95,7 @@ async def examine(
     spent: SpentNonces,
     load: Load,
     live_calls: dict[str, int],
+    rates: IncomingRates,
     local_host: str,
 ) -> IntakeResult:
     """Run all stages. ``live_calls`` counts this node's calls by account and domain SID;
@@ -121,11 +129,11 @@ async def examine(
         return Refused("protocol", str(error), policy, str(source), passed.username)
     if isinstance(offer, Refused):
         return replace(offer, source=str(source), username=passed.username)
-    # Last: strangers need not know that a domain is full, and the caller of this function counts
-    # the call in before anything else happens.
-    full = _limits(policy, live_calls)
+    # Last: strangers need not know that a domain is full, nor can they use up what it may take, and
+    # the caller of this function counts the call in before anything else happens.
+    full = _full(policy, live_calls) or _too_fast(policy, rates, clock.monotonic())
     if full:
-        return Refused(*full, policy=policy, source=str(source), username=passed.username)
+        return replace(full, policy=policy, source=str(source), username=passed.username)
     return Accepted(policy, addressed, str(source), passed.username, passed.access_list, offer)
 
 
@@ -153,14 +161,28 @@ def _standing(policy: DomainPolicy, invite: IncomingInvite) -> tuple[str, str] |
     return None
 
 
-def _limits(policy: DomainPolicy, live_calls: dict[str, int]) -> tuple[str, str] | None:
+def _full(policy: DomainPolicy, live_calls: dict[str, int]) -> Refused | None:
     for sid, limit in (
         (policy.domain_sid, policy.max_concurrent_calls),
         (policy.account_sid, policy.account_max_concurrent_calls),
     ):
         if limit and live_calls.get(sid, 0) >= limit:
-            return "concurrency-limit", f"({limit} calls of {sid})"
+            return Refused("concurrency-limit", f"({limit} calls of {sid})")
     return None
+
+
+def _too_fast(policy: DomainPolicy, rates: IncomingRates, now: float) -> Refused | None:
+    spent = rates.spend(
+        (
+            (policy.domain_sid, policy.max_incoming_per_second),
+            (policy.account_sid, policy.account_max_incoming_per_second),
+        ),
+        now,
+    )
+    if spent is None:
+        return None
+    sid, limit = spent
+    return Refused("cps-limit", f"({limit} per second of {sid})", retry_after=1)
 
 
 def _access_list(policy: DomainPolicy, source: IPv4Address | IPv6Address) -> str | None:

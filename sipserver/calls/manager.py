@@ -11,7 +11,7 @@ from typing import Any
 from sipdomains.live import Command, Order, Outcome
 from sipdomains.policy import DomainPolicy
 from sipserver.calls import live, received
-from sipserver.calls.admission import Load, RefusalBudget, SpentNonces, admit
+from sipserver.calls.admission import IncomingRates, Load, RefusalBudget, SpentNonces, admit
 from sipserver.calls.control import LiveCall
 from sipserver.calls.dialling import Dial
 from sipserver.calls.environment import Environment
@@ -100,6 +100,7 @@ class CallManager:
         self._challenges: dict[tuple[str, str], tuple[asyncio.TimerHandle, InboundSession]] = {}
         self.counts: Counter[str] = Counter()
         self.live: dict[str, int] = {}
+        self.incoming_rates = IncomingRates()
         self.refusals = RefusalBudget()
         self.spent_nonces = SpentNonces(env.settings.intake.nonce_seconds)
         self.guard = OutgoingGuard()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sipdomains.policy import DomainPolicy
-from sipserver.calls.admission import Load, RefusalBudget, SpentNonces
+from sipserver.calls.admission import IncomingRates, Load, RefusalBudget, SpentNonces
 from sipserver.calls.session import CallSession
 from twimlrunner.engine.ports import Dialled, DialPlan
 
@@ -22,6 +22,7 @@ class Office(Protocol):
     """Implemented by ``calls.manager.CallManager``."""
 
     live: dict[str, int]
+    incoming_rates: IncomingRates
     refusals: RefusalBudget
     spent_nonces: SpentNonces
     guard: OutgoingGuard

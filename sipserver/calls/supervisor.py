@@ -60,6 +60,7 @@ async def _examine(session: InboundSession, office: Office) -> IntakeResult:
             spent=office.spent_nonces,
             load=office.load(),
             live_calls=office.live,
+            rates=office.incoming_rates,
             local_host=env.sip.local_host(session.flow),
         )
     except Exception:

@@ -76,6 +76,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "account-inactive": _refusal(403, 10003, "operator", "The account is suspended or closed."),
     "concurrency-limit": _refusal(503, 10004, "operator", "The concurrent-call limit is reached."),
+    "cps-limit": _refusal(
+        503, 32013, "operator", "The limit of incoming calls per second is reached."
+    ),
     "tls-required": _refusal(403, 32209, "caller", "The domain is secure: it takes TLS only."),
     "srtp-required": _refusal(488, 32208, "caller", "The domain is secure: it takes SRTP only."),
     "srtp-refused": _refusal(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sipserver.calls import manager
-from sipserver.calls.admission import SpentNonces
+from sipserver.calls.admission import IncomingRates, SpentNonces
 from sipserver.sip import auth
 from sipserver.sip.events import MessageTraced, RequestRefused
 from tests.fakes.calls import OFFER, POLICY, REALM, World, incoming
@@ -107,6 +107,76 @@ async def test_domain_concurrency_limit() -> None:
     world.events(incoming(usage=2, call_id="call-2"))
     await world.ended()
     assert world.ladder[-2:] == ["503", "closed failed concurrency-limit"]
+
+
+PER_SECOND = {"max_incoming_per_second": 1}
+
+
+@pytest.mark.parametrize("limit", [PER_SECOND, {"account_max_incoming_per_second": 1}])
+async def test_calls_beyond_the_limit_per_second_are_refused(limit: dict[str, int]) -> None:
+    world = World(replace(POLICY, **limit))
+    world.document("<Response><Hangup/></Response>")
+    world.events(incoming())
+    await world.ladder_has("fetch voice")
+    world.events(incoming(usage=2, call_id="call-2"))
+    await world.ladder_has("closed failed cps-limit")
+    names = dict(world.sip.headers["503"])
+    assert names["Retry-After"] == "1"
+    assert names["X-Twilio-Error"].startswith("32013 ")
+    assert names["Warning"].startswith("399 ")
+    assert world.log.notified() == [32013]
+    world.clock.now += 1.0
+    world.events(incoming(usage=3, call_id="call-3"))
+    await world.until(lambda: world.ladder.count("fetch voice") == 2)
+
+
+async def test_who_does_not_authenticate_uses_up_nothing_of_the_calls_per_second() -> None:
+    world = World(replace(BOTH, **PER_SECOND))
+    world.directory.users["alice"] = "Correct9HorseX"
+    wrong = authorization(await challenge(world), "alice", "Wrong9HorseXX")
+    world.events(incoming(usage=2, headers=[wrong]))
+    world.events(incoming(usage=3, call_id="call-3", source="198.51.100.7"))
+    await world.until(lambda: world.ladder.count("403") == 2)
+    world.ladder.clear()
+    right = authorization(await challenge(world, usage=4), "alice", "Correct9HorseX")
+    world.events(incoming(usage=5, headers=[right]))
+    await world.ladder_has("180")
+
+
+async def test_a_call_that_the_concurrency_limit_refuses_uses_up_no_second() -> None:
+    world = World(replace(POLICY, max_concurrent_calls=1, **PER_SECOND))
+    world.manager.claim(POLICY.domain_sid)
+    await refused(world)
+    assert world.ladder[-1] == "closed failed concurrency-limit"
+    world.manager.release(POLICY.domain_sid)
+    world.events(incoming(usage=2, call_id="call-2"))
+    await world.ladder_has("180")
+
+
+# (when, limits of the domain and of the account, which of them refuses)
+@pytest.mark.parametrize(
+    "course",
+    [
+        pytest.param([(0.0, 0, 0, "")] * 50, id="no limit"),
+        pytest.param([(0.0, 1, 0, ""), (0.0, 1, 0, "D"), (0.9, 1, 0, "D"), (1.0, 1, 0, "")],
+                     id="one per second"),
+        pytest.param([(5.0, 3, 0, "")] * 3 + [(5.0, 3, 0, "D"), (5.4, 3, 0, ""), (5.5, 3, 0, "D")],
+                     id="as many as the limit come at once"),
+        pytest.param([(0.0, 2, 0, "")] * 2 + [(900.0, 2, 0, "")] * 2 + [(900.0, 2, 0, "D")],
+                     id="a long pause saves up no more than the limit"),
+        pytest.param([(0.0, 0, 1, ""), (0.0, 0, 1, "A"), (0.0, 5, 1, "A")], id="of the account"),
+        pytest.param([(0.0, 2, 1, ""), (0.0, 2, 1, "A"), (1.0, 2, 1, ""), (1.0, 2, 0, "")],
+                     id="who is refused by one is counted by none"),
+        pytest.param([(0.0, 10, 0, ""), (0.0, 1, 0, ""), (0.0, 1, 0, "D")],
+                     id="a limit that is lowered holds at once"),
+        pytest.param([(0.0, 1, 0, ""), (0.0, 0, 0, ""), (0.0, 1, 0, "")],
+                     id="a limit that was lifted begins anew"),
+    ],
+)  # fmt: skip
+def test_the_bucket_of_calls_per_second(course: list[tuple[float, int, int, str]]) -> None:
+    rates = IncomingRates()
+    found = [rates.spend((("D", domain), ("A", account)), at) for at, domain, account, _ in course]
+    assert [spent[0] if spent else "" for spent in found] == [refuses for *_, refuses in course]
 
 
 async def challenge(world: World, usage: int = 1, **invite: Any) -> str:

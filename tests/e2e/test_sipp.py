@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.e2e.api import shell
 from tests.e2e.server import DOMAIN, USER, Answer, Application, Server, wait_for
 from tests.e2e.sipp import RtpReceiver, Sipp, header, run
 from tests.e2e.sound import loudest, sounding, tone
@@ -272,6 +273,52 @@ def test_requests_outside_of_calls(
     result = run(server, tmp_path, "request", method=method, status=str(status), hops="70")
     name, text = expected
     assert text in header(result.last(status), name)
+
+
+def test_calls_beyond_the_limit_per_second(
+    server: Server, app: Application, web_application: Application
+) -> None:
+    """Ten at once are too many for one per second, however slowly the server gets to them."""
+    name = "slow.example.net"
+    server.create_domain(name, f"{web_application.url}/voice", "--allow", "127.0.0.0/8")
+    limit = f"filter(domain_name={name!r}).update(max_incoming_per_second=1)"
+    shell(server, f"from sipdomains.models import SipDomain; SipDomain.objects.{limit}")
+    app.document("/voice", "<Reject/>")
+    run_id = uuid4().hex
+    # An address of its own: refused calls of one source are written down within a budget only.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.bind(("127.0.0.9", 0))
+        phone.settimeout(15)
+        for number in range(10):
+            text = _request("INVITE", name, f"{number}-{run_id}", "")
+            phone.sendto(text, ("127.0.0.1", server.sip_port))
+        answers: dict[str, str] = {}
+        while len(answers) < 10:
+            answer = phone.recv(4096).decode()
+            if not answer.startswith("SIP/2.0 1"):
+                call_id = header(answer, "Call-ID")
+                answers[call_id] = answer
+                ack = _request("ACK", name, call_id, header(answer, "To").partition(">")[2])
+                phone.sendto(ack, ("127.0.0.1", server.sip_port))
+    refused = {key: text for key, text in answers.items() if text.startswith("SIP/2.0 503 ")}
+    assert 0 < len(refused) < 10
+    for call_id, text in refused.items():
+        assert header(text, "X-Twilio-Error").startswith("32013 ")
+        assert header(text, "Retry-After") == "1"
+        row = server.call(call_id)
+        assert ending(row) == ("failed", "cps-limit", 503)
+        assert "calls per second" in row["reason"]
+        assert server.notifications(row["sid"]) == [32013]
+    assert len(app.hits) == 10 - len(refused)
+
+
+def _request(method: str, domain: str, call_id: str, to_tag: str) -> bytes:
+    headers = (
+        f"Via: SIP/2.0/UDP 127.0.0.9;rport;branch=z9hG4bK-{call_id}", "Max-Forwards: 70",
+        "From: <sip:a@127.0.0.9>;tag=1", f"To: <sip:100@{domain}>{to_tag}", f"Call-ID: {call_id}",
+        f"CSeq: 1 {method}", "Contact: <sip:a@127.0.0.9>", "Content-Length: 0",
+    )  # fmt: skip
+    return "\r\n".join((f"{method} sip:100@{domain} SIP/2.0", *headers, "", "")).encode()
 
 
 def test_ipv6(server: Server, app: Application, tmp_path: Path) -> None:

@@ -214,13 +214,16 @@ def test_calls_per_second_are_set_on_the_account(staff, alice) -> None:
     data = {
         "friendly_name": "Alice", "status": "active", "max_concurrent_calls": "0",
         "verify_tls": "on", "max_outgoing_calls": "1", "max_outgoing_per_minute": "1",
-        "calls_per_second": "7",
+        "calls_per_second": "7", "max_incoming_per_second": "5",
     }  # fmt: skip
     page = url("account", "change", alice.sid)
     assert "between 1 and" not in staff.get(page).content.decode()
     assert staff.post(page, data).status_code == 302
     alice.refresh_from_db()
-    assert alice.calls_per_second == 7
+    assert (alice.calls_per_second, alice.max_incoming_per_second) == (7, 5)
+    staff.post(page, data | {"max_incoming_per_second": ""})
+    alice.refresh_from_db()
+    assert alice.max_incoming_per_second is None
     assert "less than or equal to 1000" in (
         staff.post(page, data | {"calls_per_second": "1001"}).content.decode()
     )

@@ -110,6 +110,7 @@ def test_who_may_call_is_said_in_words(networks, lists, users, user_lists, tone,
         ({"drop_unlisted": True}, "no answer at all"),
         ({"match_from_user": True}, "must be the one who authenticates"),
         ({"max_concurrent_calls": 2}, "At most 2 calls"),
+        ({"max_incoming_per_second": 1}, "At most 1 new call in a second"),
     ],
 )
 def test_what_narrows_it_is_said_too(fields, words) -> None:

@@ -98,6 +98,7 @@ def test_operator_reads_a_call_and_has_a_request_repeated(
 
     # A click into the picture of a recording leads there.
     wave = browser.find_element(By.CSS_SELECTOR, ".wave")
+    assert "Transcript: none" in browser.find_element(By.CSS_SELECTOR, ".sounds li").text
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", wave)
     wait(browser, lambda _: wave.find_elements(By.CSS_SELECTOR, "path"))
     wave.click()

@@ -58,11 +58,18 @@
     state.textContent = still ? "Newest calls, refresh paused" : going;
   }
 
-  // What the reader had open, and the place on the screen of what the reader looks at.
+  // What the reader had open, where the keyboard was (htmx keeps that only where there is an id),
+  // and the place on the screen of what the reader looks at.
+  const STOPS = "a[href], button, input, select, textarea, summary, [tabindex]";
+  const stopsOf = (home) => (home ? [...home.querySelectorAll(STOPS)] : []);
   let open = [];
+  let stop = null;
   let anchor = null;
 
   function remember(target) {
+    const focused = document.activeElement;
+    const home = target.contains(focused) && !focused.id ? focused.closest("[id]") : null;
+    stop = home && { home: home.id, index: stopsOf(home).indexOf(focused), href: focused.getAttribute("href") };
     open = [...target.querySelectorAll("details[open][id]")].map((element) => element.id);
     anchor = null;
     if (window.scrollY === 0) return; // at the top, what is new shall be seen
@@ -80,6 +87,13 @@
       const element = document.getElementById(id);
       if (element) element.open = true;
     }
+    if (stop && document.activeElement === document.body) {
+      const stops = stopsOf(document.getElementById(stop.home));
+      const same = stops.find((one) => stop.href && one.getAttribute("href") === stop.href);
+      const next = same || stops[stop.index];
+      if (next) next.focus({ preventScroll: true });
+    }
+    stop = null;
     const element = anchor && document.getElementById(anchor.id);
     if (element) window.scrollBy(0, element.getBoundingClientRect().top - anchor.top);
     open = [];

@@ -25,12 +25,14 @@ FLAGS = (
 pytestmark = [pytest.mark.e2e]
 
 
-def start_browser(profile):
+def start_browser(profile, downloads=None):
     options = webdriver.ChromeOptions()
     options.binary_location = needed("chromium")
     for flag in FLAGS.split():
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={profile}")
+    if downloads is not None:
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(needed("chromedriver"))
     return webdriver.Chrome(options=options, service=service)

@@ -11,6 +11,7 @@ from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import authenticate
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -92,6 +93,18 @@ def _count(windows: list[Window]) -> None:
 
 class LoginForm(_Throttled):
     """Of the operators' pages."""
+
+
+class LoginPage(LoginView):
+    """Of the operators' pages."""
+
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+    def get_redirect_url(self) -> str:
+        """Never to this page itself, which Django takes for an error."""
+        url = super().get_redirect_url()
+        return "" if url == self.request.path else url
 
 
 class AdminLoginForm(_Throttled, AdminAuthenticationForm):

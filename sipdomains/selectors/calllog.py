@@ -230,6 +230,8 @@ def recordings_page(
 
 
 def recording(account_sid: str, sid: str) -> Recording | None:
+    if not sids.is_sid(account_sid, sids.ACCOUNT):
+        return None
     return Recording.objects.filter(sid=sid, account_id=account_sid).first()
 
 

@@ -3,7 +3,8 @@ the worker. Nothing of them is in the database."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from sipdomains.bench import MAX_MOVES, BenchResult, BenchSetup, Move
@@ -22,10 +23,13 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    """``at`` is when the worker was asked to carry it on last, by the wall clock."""
+
     id: str
     user: int
     setup: BenchSetup
     moves: tuple[Move, ...]
+    at: float = field(default_factory=time.time)
 
 
 def start(user: int, setup: BenchSetup) -> Run:
@@ -43,7 +47,7 @@ def find(id_: str, user: int | None = None) -> Run | None:
     if stored is None or user not in (None, stored["user"]):
         return None
     moves = tuple([Move.from_json(move) for move in stored["moves"]])
-    return Run(id_, stored["user"], BenchSetup.from_json(stored["setup"]), moves)
+    return Run(id_, stored["user"], BenchSetup.from_json(stored["setup"]), moves, stored["at"])
 
 
 def move(run: Run, step: int, made: Move) -> Run | None:
@@ -73,5 +77,6 @@ def _store(run: Run) -> None:
         "user": run.user,
         "setup": run.setup.to_json(),
         "moves": [made.to_json() for made in run.moves],
+        "at": run.at,
     }
     deskcache.put(_RUN, run.id, value, KEEP_SECONDS)

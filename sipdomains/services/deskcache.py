@@ -5,11 +5,14 @@ In Django's cache: Redis where processes are several, else the memory of the one
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from typing import Any
 
 from django.core.cache import cache
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def new_id() -> str:
@@ -32,8 +35,8 @@ def put(kind: str, id_: str, value: Any, seconds: int) -> None:
 
 
 def get(kind: str, id_: str) -> Any:
-    """None when it is not there, or no longer."""
-    return cache.get(f"desk:{kind}:{id_}")
+    """None when it is not there, or no longer. ``id_`` may be whatever stands in an address."""
+    return cache.get(f"desk:{kind}:{id_}") if _ID.fullmatch(id_) else None
 
 
 def take(kind: str, id_: str) -> Any:

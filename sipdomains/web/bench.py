@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery import current_app
@@ -25,6 +26,7 @@ from sipdomains.web.pages import permitted
 
 MAX_OWNERS = 200
 EXPIRES_SECONDS = 60
+GIVE_UP = 180.0  # seconds: longer than an order waits and a step takes
 
 
 @permitted(OPERATE_CALLS)
@@ -75,7 +77,8 @@ def _show(
     result = benchruns.result(run.id)
     step = len(run.moves)
     running = result is None or result.step < step
-    version = f"{step}-{result.step if result else ''}"
+    late = running and time.time() - run.at > GIVE_UP
+    version = f"{step}-{result.step if result else ''}{'-late' if late else ''}"
     fragment = request.headers.get("HX-Request") == "true"
     if fragment and request.GET.get("version") == version:
         return HttpResponse(status=204)
@@ -83,7 +86,8 @@ def _show(
     context: dict[str, Any] = {
         "run": run,
         "result": result,
-        "running": running,
+        "running": running and not late,
+        "late": late,
         "version": version,
         "step": step,
         "lines": transcript(result) if result else [],
@@ -92,7 +96,7 @@ def _show(
         "question": WAITS_FOR.get(wants.get("kind", ""), ""),
         "form": form,
         "problem": problem,
-        "ended": bool(result) and not running and not wants,
+        "ended": late or (bool(result) and not running and not wants),
     }
     status = 400 if form is not None or problem else 200
     name = "web/_bench_run.html" if fragment else "web/bench_run.html"

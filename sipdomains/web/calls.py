@@ -76,8 +76,10 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
     story = selectors.call_story(sid, scope_of(request.user)) if known else None
     if story is None:
         raise Http404(f"There is no call {sid[:40]} in the log.")
+    now = timezone.now()
     version = _version(
         (
+            _unsettled(story, now),  # with the last refresh the page stops asking
             story.call.updated_at,
             len(story.events),
             len(story.others),
@@ -92,7 +94,7 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
     if _refreshed(request, version):
         return HttpResponse(status=204)
     every_row = request.GET.get("rows") == "all"
-    context = _story_context(story, timezone.now(), every_row) | {"version": version}
+    context = _story_context(story, now, every_row) | {"version": version}
     fragment = request.headers.get("HX-Request") == "true"
     return render(request, "web/_call.html" if fragment else "web/call.html", context)
 

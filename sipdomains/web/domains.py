@@ -41,10 +41,10 @@ class ExplainForm(forms.Form):
 @permitted(SEE_DOMAINS)
 @require_safe
 def domain_list(request: HttpRequest) -> HttpResponse:
-    search = request.GET.get("q", "")[:253].strip()
-    found = selectors.domain_list(
-        scope_of(request.user), search, request.GET.get("after", "")[:253]
-    )
+    # PostgreSQL takes no text with a NUL.
+    search, after = (request.GET.get(name, "")[:253].replace("\0", "") for name in ("q", "after"))
+    search = search.strip()
+    found = selectors.domain_list(scope_of(request.user), search, after)
     rows = [(row, guarded_by(row.has_acl, row.has_credentials)) for row in found.rows]
     context = {"rows": rows, "after": found.after, "search": search}
     return render(request, "web/domains.html", context)

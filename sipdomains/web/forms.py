@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -61,6 +61,13 @@ class _Moment(forms.DateTimeField):
         formats = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
         super().__init__(label=label, required=False, input_formats=formats)
         self.widget.format = formats[-1]
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment = super().to_python(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError:  # at the ends of the calendar, which UTC reaches earlier
+            raise forms.ValidationError("No call was at that time.") from None
 
 
 class CallFilterForm(forms.Form):

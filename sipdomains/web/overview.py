@@ -126,16 +126,22 @@ def _chart(hours: list[Hour], zone: ZoneInfo) -> dict[str, Any]:
     rows = []
     for hour, bar in zip(hours, drawn, strict=True):
         local = hour.begin.astimezone(zone)
-        end = (hour.begin + _HOUR).astimezone(zone)
-        link = _log(
-            range="exact", since=f"{local:%Y-%m-%dT%H:%M:%S}", until=f"{end:%Y-%m-%dT%H:%M:%S}",
-            tz=str(zone) if str(zone) != "UTC" else "",
-        )  # fmt: skip
-        rows.append({"hour": hour, "bar": bar, "label": f"{local:%H:%M}", "link": link,
+        rows.append({"hour": hour, "bar": bar, "label": f"{local:%H:%M}",
+                     "link": hour_link(hour.begin, zone),
                      "marked": local.hour % 3 == 0})  # fmt: skip
     top = charts.ceiling([hour.calls for hour in hours])
     return {"rows": rows, "top": top, "width": charts.WIDTH, "height": charts.HEIGHT,
             "zone": str(zone)}  # fmt: skip
+
+
+def hour_link(begin: datetime, zone: ZoneInfo) -> str:
+    """The calls of an hour, by the clocks of ``zone``; by UTC where those show an hour twice."""
+    ends = [at.astimezone(zone) for at in (begin, begin + _HOUR)]
+    if any(at.utcoffset() != at.replace(fold=1 - at.fold).utcoffset() for at in ends):
+        zone = ZoneInfo("UTC")
+    since, until = (f"{at.astimezone(zone):%Y-%m-%dT%H:%M:%S}" for at in ends)
+    tz = str(zone) if str(zone) != "UTC" else ""
+    return _log(range="exact", since=since, until=until, tz=tz)
 
 
 def _domains(groups: Iterable[Group], live: dict[str, int], scope: Scope) -> list[Line]:

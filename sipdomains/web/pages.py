@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
+from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,7 +21,10 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def page(view: View[P]) -> View[P]:
-    """A page that need not be logged in for: headers, and Http404 shown in our design."""
+    """A page that need not be logged in for: headers, and Http404 shown in our design.
+
+    A page that refreshes itself, and is gone or forbidden by then, is loaded anew: else the browser
+    would go on asking for it."""
 
     @wraps(view)
     def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
@@ -28,6 +32,8 @@ def page(view: View[P]) -> View[P]:
             response = view(request, *args, **kwargs)
         except Http404 as missing:
             response = render(request, "web/not_found.html", {"why": str(missing)}, status=404)
+        if response.status_code in (403, 404) and _refreshes_itself(request):
+            response = HttpResponseClientRefresh()
         response["X-Robots-Tag"] = "noindex, nofollow"
         add_never_cache_headers(response)
         return response
@@ -70,6 +76,15 @@ def signed_in(view: View[P]) -> View[P]:
 def operator_page(view: View[P]) -> View[P]:
     """A page for whoever may see calls."""
     return permitted(SEE_CALLS)(view)
+
+
+def _refreshes_itself(request: HttpRequest) -> bool:
+    """Whether htmx asks for the page that it is on."""
+    try:
+        shown = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    except ValueError:
+        return False
+    return request.headers.get("HX-Request") == "true" and shown == request.path
 
 
 def _to_login(request: HttpRequest) -> HttpResponseBase:

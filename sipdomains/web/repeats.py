@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,6 +18,7 @@ from sipdomains.web.call_parts import found_call
 from sipdomains.web.pages import operator_page, permitted
 from sipdomains.web.webhooks import attempts
 
+_NAME = re.compile(rf"{repeats.PURPOSE}-[0-9a-f]{{1,32}}")
 # The longest request takes 15 s and may be tried again.
 MAX_POLLS = 45
 
@@ -45,7 +47,7 @@ def repeat(request: HttpRequest, sid: str, number: int) -> HttpResponse:
 def outcome(request: HttpRequest, sid: str, request_id: str) -> HttpResponse:
     """The answer, as soon as it is there; asks again by itself, a bounded number of times."""
     call = found_call(request, sid)
-    if not request_id.startswith(f"{repeats.PURPOSE}-"):
+    if not _NAME.fullmatch(request_id):
         raise Http404("No request was repeated under that name.")
     polls = _polls(request.GET.get("polls", ""))
     tries = attempts(selectors.webhook_attempts(sid, request_id), call.started_at)

@@ -27,6 +27,7 @@ from sipdomains.web.testcallform import TestCallForm
 from sipdomains.web.verdict import verdict
 
 PATIENCE = 15.0  # seconds until a worker should have begun
+GIVE_UP = 300.0  # seconds that no order and call together take: its worker is gone
 LANE = "test"  # stands for the SID of the call, which need not be in the log
 MAX_INLINE = 1 << 20  # all messages are in the page: they are bounded where they are told
 LOG_SECONDS = 3.0  # a refusal is written to the log a little after its answer
@@ -81,7 +82,13 @@ def test_call(request: HttpRequest, sid: str, id_: str) -> HttpResponse:
         raise Http404("That test call is not known, or no longer.")
     asked_at = datetime.fromtimestamp(now.asked_at, UTC)
     call = call_by_call_id(domain, now.call_id, asked_at - timedelta(seconds=5))
-    version = f"{now.state}-{len(now.messages)}-{call.updated_at if call else ''}"
+    age = time.time() - now.asked_at
+    unanswered = now.state == WAITING and age > PATIENCE
+    lost = now.state != OVER and age > GIVE_UP
+    going = not lost and (now.state != OVER or _unsettled(now, call))
+    version = (
+        f"{now.state}-{len(now.messages)}-{call.updated_at if call else ''}-{going:d}{unanswered:d}"
+    )
     fragment = request.headers.get("HX-Request") == "true"
     if fragment and request.GET.get("version") == version:
         return HttpResponse(status=204)
@@ -91,9 +98,10 @@ def test_call(request: HttpRequest, sid: str, id_: str) -> HttpResponse:
         "version": version,
         "id": id_,
         "call": call,
-        "going": now.state != OVER or _unsettled(now, call),
+        "going": going,
+        "lost": lost,
         "ask_password": now.outcome.get("status") in (401, 407),
-        "unanswered": now.state == WAITING and time.time() - now.asked_at > PATIENCE,
+        "unanswered": unanswered,
         "ended_by": _ENDED_BY.get(now.outcome.get("ended_by", ""), ""),
         "course": course(LANE, _events(now), asked_at, peer="our caller", inline=MAX_INLINE),
         "lane": {"sid": LANE},

@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth
 from django.urls import path, re_path
 
-from sipdomains.login import LoginForm
+from sipdomains.login import LoginPage
 from sipdomains.web import (
     bench,
     call_downloads,
@@ -59,12 +59,6 @@ urlpatterns = [
     path("account/security/begin", security.begin, name="security-begin"),
     path("account/security/confirm", security.confirm, name="security-confirm"),
     path("account/security/off", security.turn_off, name="security-off"),
-    path(
-        "login/",
-        page(
-            auth.LoginView.as_view(authentication_form=LoginForm, redirect_authenticated_user=True)
-        ),
-        name="login",
-    ),
+    path("login/", page(LoginPage.as_view()), name="login"),
     path("logout/", page(auth.LogoutView.as_view(next_page="web:login")), name="logout"),
 ]

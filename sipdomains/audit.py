@@ -18,7 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
-from sipdomains import models
+from sipdomains import models, redaction
 
 _credential: ContextVar[str] = ContextVar("credential", default="")
 
@@ -113,11 +113,12 @@ def who(entry: LogEntry) -> str:
 
 
 def changes(entry: LogEntry) -> list[tuple[str, str, str]]:
-    """Name of the field, old and new value. Nothing of what was deleted: it is all the same."""
+    """Name of the field, old and new value, without passwords of URLs. Nothing of what was deleted:
+    it is all the same."""
     if entry.action == LogEntry.Action.DELETE:
         return []
     texts = {
-        name: ["" if value == "None" else str(value) for value in change]
+        name: ["" if value == "None" else redaction.masked(str(value)) for value in change]
         for name, change in (entry.changes or {}).items()
     }
     return [(name, old, new) for name, (old, new) in sorted(texts.items()) if old or new]

@@ -101,9 +101,9 @@ class LoginPage(LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
-    def get_redirect_url(self) -> str:
+    def get_redirect_url(self, *args: Any) -> str:
         """Never to this page itself, which Django takes for an error."""
-        url = super().get_redirect_url()
+        url = super().get_redirect_url(*args)
         return "" if url == self.request.path else url
 
 

@@ -23,6 +23,20 @@ def masked(text: str) -> str:
     return without_passwords(_URL_PASSWORD.sub(r"\1:…@", text))
 
 
+def masked_json(value: Any) -> Any:
+    """Texts within lists and objects masked, and values beside the names of secret headers."""
+    match value:
+        case str():
+            return masked(value)
+        case dict():
+            return {name: masked_json(one) for name, one in value.items()}
+        case [str() as name, str()] if name.lower() in _SECRET_HEADERS:
+            return [name, "…"]
+        case list() | tuple():
+            return [masked_json(one) for one in value]
+    return value
+
+
 def masked_pairs(pairs: Any) -> list[tuple[str, str]]:
     """Header or parameter pairs for display: secrets hidden, oddly stored ones left out."""
     if not isinstance(pairs, Iterable) or isinstance(pairs, (str, bytes, dict)):

@@ -41,6 +41,7 @@ class ApiKeyAdmin(ConfigurationAdmin):
     autocomplete_fields = ("account",)
     actions = ("revoke",)
     save_on_top = False
+    hidden_fields = ("secret_hash",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         made = ("sid", "state", "created_at", "last_used_at", "revoked_at") if obj else ()
@@ -52,9 +53,6 @@ class ApiKeyAdmin(ConfigurationAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # one that is revoked stays to be seen in the history
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("secret_hash")
 
     @admin.display(description="state")
     def state(self, key: Any) -> str:

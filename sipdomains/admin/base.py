@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from sipdomains import audit
 from sipdomains.access import scope_of
 from sipdomains.models.fields import validate_url
+from sipdomains.redaction import masked_json
 
 if TYPE_CHECKING:  # generic in the stubs only
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -39,14 +40,48 @@ class _ScopedChoices(_BaseModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
+def conceal(row: Any) -> None:
+    """Mask secrets, such as passwords within URLs, in a row that is only shown, never saved."""
+    loaded = row.__dict__
+    for field in row._meta.concrete_fields:
+        if isinstance(loaded.get(field.attname), str | dict | list):
+            loaded[field.attname] = masked_json(loaded[field.attname])
+
+
+class _ConcealingList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        for row in self.result_list:
+            conceal(row)
+
+
 class ModelAdmin(_ScopedChoices, _ModelAdmin):
     """Shows the rows of accounts that the user sees (``access``). ``account_path`` leads from a row
-    to the SID of its account; without one only who sees every account sees any row."""
+    to the SID of its account; without one only who sees every account sees any row.
+
+    Who may not change a row sees it without secrets. ``hidden_fields`` are shown to nobody, nor can
+    an address filter by them, by which they could be guessed."""
 
     account_path = ""
+    hidden_fields: tuple[str, ...] = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return scope_of(request.user).narrow(super().get_queryset(request), self.account_path)
+        rows = super().get_queryset(request).defer(*self.hidden_fields)
+        return scope_of(request.user).narrow(rows, self.account_path)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _ConcealingList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None and not self.has_change_permission(request, row):
+            conceal(row)
+        return row
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        hidden = lookup.partition("__")[0] in self.hidden_fields
+        return not hidden and super().lookup_allowed(lookup, value, request)
 
 
 class ScopedRelatedFilter(admin.RelatedFieldListFilter):
@@ -158,7 +193,18 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     list_per_page = 50
 
 
+class _ConcealingFormSet(ConstrainedFormSet):
+    def get_queryset(self) -> Any:
+        first = not hasattr(self, "_queryset")  # asked for with each form
+        rows = super().get_queryset()
+        if first:
+            for row in rows:
+                conceal(row)
+        return rows
+
+
 class ReadOnlyInline(ReadOnly, TabularInline):
+    formset = _ConcealingFormSet
     extra = 0
     can_delete = False
     show_change_link = False

@@ -3,11 +3,7 @@ without what may hold secrets: documents, plans, passwords, digits."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from sipdomains.admin.base import ReadOnlyAdmin
 from sipdomains.admin.log import LinksToCall
@@ -28,9 +24,7 @@ class CallCommandAdmin(LinksToCall, ReadOnlyAdmin):
         "reason",
     )  # fmt: skip
     readonly_fields = ("call_link",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("payload", "result")
+    hidden_fields = ("payload", "result")
 
 
 @admin.register(CallOrder)
@@ -41,6 +35,4 @@ class CallOrderAdmin(LinksToCall, ReadOnlyAdmin):
     search_fields = ("=call__sid", "=account__sid", "account__friendly_name")
     fields = ("call_link", "account", "created_at", "due_at")
     readonly_fields = ("call_link",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("plan", "sip_username", "sip_password")
+    hidden_fields = ("plan", "sip_username", "sip_password")

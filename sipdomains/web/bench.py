@@ -18,6 +18,7 @@ from sipdomains.bench import BenchSetup
 from sipdomains.contracts import TASK_BENCH_STEP
 from sipdomains.models import Account, SipDomain
 from sipdomains.models.fields import new_sid
+from sipdomains.redaction import masked
 from sipdomains.services import benchruns
 from sipdomains.services.benchruns import Run, TooMany
 from sipdomains.web.benchforms import WAITS_FOR, BenchForm, MoveForm
@@ -135,8 +136,9 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     domain = scope_of(request.user).narrow(SipDomain.objects.all()).filter(sid=sid).first()
     if domain is None:
         return {}
-    values = {"owner": sid, "url": domain.voice_url, "method": domain.voice_method}
-    return values | {"base_url": domain.voice_url, "source": "url" if domain.voice_url else "paste"}
+    shown = masked(domain.voice_url)
+    values = {"owner": sid, "url": shown, "method": domain.voice_method, "base_url": shown}
+    return values | {"source": "url" if shown else "paste"}
 
 
 def _setup(request: HttpRequest, given: dict[str, Any]) -> BenchSetup:
@@ -158,6 +160,9 @@ def _setup(request: HttpRequest, given: dict[str, Any]) -> BenchSetup:
     else:
         domain = SipDomain.objects.select_related("account").get(sid=owner)
         host = domain.domain_name
+        for name in ("url", "base_url"):  # the form has shown it without its password
+            if values[name] == masked(domain.voice_url):
+                values[name] = domain.voice_url
         values |= {
             "account_sid": domain.account_id,
             "verify_tls": domain.account.verify_tls,

@@ -51,7 +51,7 @@ def as_ladder(request: HttpRequest, sid: str) -> HttpResponse:
     )
     heading = [
         f"Call {sid}",
-        f"{call.from_uri} -> {call.to_uri}, {zero:%Y-%m-%d %H:%M:%S} UTC",
+        f"{masked(call.from_uri)} -> {masked(call.to_uri)}, {zero:%Y-%m-%d %H:%M:%S} UTC",
         found.headline,
         masked(found.reason),
         f"{found.turn} {found.mend}".strip(),

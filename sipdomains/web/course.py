@@ -235,7 +235,7 @@ class _Maker:
             again=again,
             leg=event.call_id,
             seq=event.seq,
-            text=text,
+            text=masked(text),
             peer=data.get("peer", ""),
             transport=data.get("transport", "").upper(),
         )

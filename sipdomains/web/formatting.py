@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sipdomains.redaction import masked
+
 STATUS_WORDS = {
     "queued": "Queued",
     "initiated": "Dialling",
@@ -110,7 +112,9 @@ def file_size(size: int) -> str:
 
 
 def short_uri(uri: str) -> str:
-    """``alice@pbx.example.net`` of ``sip:alice@pbx.example.net;transport=tcp``."""
+    """``alice@pbx.example.net`` of ``sip:alice@pbx.example.net;transport=tcp``; a password, which
+    SIP allows there, is masked."""
+    uri = masked(uri)
     scheme, colon, rest = uri.partition(":")
     if not colon or scheme.lower() not in ("sip", "sips", "tel"):
         return uri

@@ -6,7 +6,7 @@ DATABASE_URL names, and asks the whole view (middleware, authentication, rows, J
 "first" is the first time that the page was asked for; CPU is that of this process, which with
 SQLite is all there is.
 
-    python bench/api_list.py [--calls 1000000] [--repeat 20] [--keep FILE]
+    python bench/api_list.py [--calls 1000000] [--days 730] [--repeat 20] [--keep FILE]
     DATABASE_URL=postgres://bench@127.0.0.1/bench python bench/api_list.py
 
 ``--keep`` keeps the SQLite file, and uses it again when it is there.
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -107,8 +108,8 @@ def explain(statements: list[str]) -> None:
                     print("      ", str(row[-1])[:200])
 
 
-def cases(account: Any, calls: int, asker: Asker) -> None:
-    from bench.api_rows import FREQUENT_NUMBER, NEWEST, RARE_NUMBER, YEARS
+def cases(account: Any, calls: int, span: timedelta, asker: Asker) -> None:
+    from bench.api_rows import FREQUENT_NUMBER, NEWEST, RARE_NUMBER
     from sipdomains.models import Call, Notification, Recording
 
     last = calls // 50 - 1
@@ -124,7 +125,7 @@ def cases(account: Any, calls: int, asker: Asker) -> None:
         if page["previous_page_uri"]:
             ask("page before it, by token", page["previous_page_uri"])
     ask("page behind the last", f"Calls.json?Page={last + 10}")
-    day = (NEWEST - YEARS / 2).date()
+    day = (NEWEST - span / 2).date()
     parent = Call.objects.filter(account=account, parent__isnull=False).first()
     frequent, rare = quote(FREQUENT_NUMBER), quote(RARE_NUMBER)
     for what, query in (
@@ -179,6 +180,7 @@ def lay_marks() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
+    parser.add_argument("--days", type=float, default=730, help="that the calls lie within")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--keep", metavar="FILE", default="")
     options = parser.parse_args()
@@ -191,14 +193,15 @@ def main() -> None:
         from sipdomains.models import Account
 
         call_command("migrate", verbosity=0)
+        span = timedelta(days=options.days)
         account = Account.objects.filter(friendly_name="Bench 0").first()
         if account is None:
             begun = time.perf_counter()
-            account = api_rows.fill(options.calls)[0]
+            account = api_rows.fill(options.calls, span=span)[0]
             print(f"{options.calls} calls made in {time.perf_counter() - begun:.0f} s")
         print(connection.vendor)
         lay_marks()
-        cases(account, options.calls, asker := Asker(account, options.repeat))
+        cases(account, options.calls, span, asker := Asker(account, options.repeat))
         print(f"worst median of pages of 50: {asker.worst:.1f} ms; target {TARGET_MS} ms")
 
 

@@ -1,8 +1,9 @@
 """Rows for ``api_list.py``: a call log of a given size, written past the ORM (COPY on PostgreSQL).
 
-Account 0 has ``calls`` calls over two years, the others a hundredth each, strewn between. Of the
+Account 0 has ``calls`` calls over two years (or ``span``), the others a hundredth each, strewn
+between. Of the
 calls 80 % are completed, some go on; 30 % are to one of 50 numbers, the rest to numbers of their
-own; each 20th has a recording, each 10th a notification, each 50th a parent.
+own; each 20th has a recording, each 10th a notification, a request and events, each 50th a parent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from django.db import connection, models, transaction
 
-from sipdomains.models import Account, Call, Notification, Recording, WebhookRequest
+from sipdomains.models import Account, Call, CallEvent, Notification, Recording, WebhookRequest
 
 NEWEST = datetime(2026, 3, 1, tzinfo=UTC)
 YEARS = timedelta(days=730)
@@ -26,23 +27,27 @@ LIVE = 25  # calls of each account that go on
 RARE_NUMBER = "sip:rare@pbx.example.net"
 FREQUENT_NUMBER = "sip:100@pbx.example.net"
 HEADERS = json.dumps([["X-Customer", "42"], ["User-Agent", "Phone/1.0"]])
-MEDIA = json.dumps({"codec": "PCMU", "packets_sent": 2850, "packets_received": 2848, "jitter": 3})
+MEDIA = json.dumps({"codec": "PCMU", "packets_sent": 2850, "packets_received": 2848, "lost": 2,
+                    "jitter_ms": 3.0, "mos": 4.3})  # fmt: skip
+TRACE = json.dumps({"dir": "in", "text": "INVITE sip:100@pbx.example.net SIP/2.0\r\n" * 15})
 
 
 def sid(prefix: str, dice: random.Random) -> str:
     return prefix + dice.randbytes(16).hex()
 
 
-def call_rows(accounts: list[str], calls: int, dice: random.Random) -> Iterator[dict[str, Any]]:
+def call_rows(
+    accounts: list[str], calls: int, dice: random.Random, span: timedelta = YEARS
+) -> Iterator[dict[str, Any]]:
     """Oldest first. The owner of each row is drawn, so that accounts lie mixed on the disk."""
     shares = [calls] + [max(LIVE, calls // 100)] * (len(accounts) - 1)
     owners = [index for index, share in enumerate(shares) for _ in range(share)]
     dice.shuffle(owners)
     left = list(shares)
-    step = YEARS / len(owners)
+    step = span / len(owners)
     previous = ""
     for number, owner in enumerate(owners):
-        began = NEWEST - YEARS + number * step + dice.random() * step
+        began = NEWEST - span + number * step + dice.random() * step
         left[owner] -= 1
         live = left[owner] < LIVE
         status = "in-progress" if live else dice.choice(STATUSES)
@@ -157,7 +162,21 @@ def request_rows(calls: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def fill(calls: int, seed: int = 4) -> list[Account]:
+def event_rows(calls: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Two of them move the status, as of any call; the others are its SIP messages."""
+    for call in calls:
+        for seq in range(1, 9):
+            yield {
+                "call_id": call["sid"],
+                "seq": seq,
+                "at": call["started_at"] + timedelta(milliseconds=70 * seq),
+                "kind": {3: "ringing", 6: "answered"}.get(seq, "sip"),
+                "status": {3: "ringing", 6: "in-progress"}.get(seq, ""),
+                "data": "{}" if seq in (3, 6) else TRACE,
+            }
+
+
+def fill(calls: int, seed: int = 4, span: timedelta = YEARS) -> list[Account]:
     """Make everything; the first account has the large log."""
     dice = random.Random(seed)
     accounts = [
@@ -168,7 +187,7 @@ def fill(calls: int, seed: int = 4) -> list[Account]:
     noted: list[dict[str, Any]] = []
 
     def watched() -> Iterator[dict[str, Any]]:
-        made = call_rows([account.sid for account in accounts], calls, dice)
+        made = call_rows([account.sid for account in accounts], calls, dice, span)
         for number, row in enumerate(made):
             if number % 20 == 0:
                 recorded.append(row)
@@ -183,6 +202,7 @@ def fill(calls: int, seed: int = 4) -> list[Account]:
     insert(Recording, recording_rows(recorded, dice))
     insert(Notification, notification_rows(noted, dice))
     insert(WebhookRequest, request_rows(noted))
+    insert(CallEvent, event_rows(noted))
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA cache_size=-16000")  # as in the settings

@@ -259,6 +259,16 @@ class CallClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaMeasured:
+    """How the media of a call does while it goes on; ``media`` as in :class:`CallClosed`. Not a
+    fact of the log: the newest one counts, and one that is lost is missed by nobody."""
+
+    KIND: ClassVar[str] = "media_measured"
+    call_sid: str
+    media: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationRecord:
     """Something the customer or operator should read (errors.md). ``level`` error or warning."""
 
@@ -393,6 +403,7 @@ LogRecord = (
     CallOpened
     | CallEventRecord
     | CallClosed
+    | MediaMeasured
     | NotificationRecord
     | WebhookAttempt
     | CallbackPromised

@@ -21,6 +21,7 @@ from sipdomains.contracts import (
     CallEventRecord,
     CallOpened,
     LogRecord,
+    MediaMeasured,
     NotificationRecord,
     RecordingStarted,
     TransferChanged,
@@ -40,6 +41,9 @@ _CLOSE_SQL = f"""
 """  # noqa: S608 - constants of ours
 
 
+_MEASURED_SQL = f"""
+    UPDATE "{_CALLS}" SET media = %s WHERE sid = %s AND status IN ('{_OPEN}')
+"""  # noqa: S608 - constants of ours
 _ANY_EVENT_SQL = f'SELECT 1 FROM "{_EVENTS}" WHERE call_id IN'  # noqa: S608 - a constant of ours
 
 
@@ -98,6 +102,7 @@ class Batch:
         self._promises: list[CallbackPromised] = []
         self._recordings: list[rows.Row] = []
         self._transfers: list[TransferChanged] = []
+        self._measured: dict[str, str] = {}
         for record in records:
             self._sort(record)
 
@@ -129,6 +134,8 @@ class Batch:
                 self._recordings.append(rows.recording_row(record, int(promise is not None)))
             case TransferChanged():
                 self._transfers.append(record)
+            case MediaMeasured():
+                self._measured[record.call_sid] = rows.to_json(record.media)
 
     @property
     def owed(self) -> Owed:
@@ -148,6 +155,10 @@ class Batch:
             rows.OUTBOX.insert(cursor, [rows.outbox_row(record) for record in self._timely()])
         for transfer in self._transfers:
             transfers.apply(transfer)
+        if self._measured:
+            # The row has not changed by that for those who ask when it did: its time stays.
+            values = [(media, sid) for sid, media in self._measured.items()]
+            cursor.executemany(_MEASURED_SQL, values)
         if self._facts:
             self._project(cursor)
 

@@ -99,6 +99,7 @@ def _node_lost(call: Call, last_heard: datetime) -> CallClosed:
         reason="The SIP node that carried the call stopped without ending it.",
         error_code=_INTERNAL_FAILURE,
         answered_at=call.answered_at.timestamp() if call.answered_at else None,
+        media=call.media,
     )
 
 

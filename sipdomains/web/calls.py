@@ -21,10 +21,10 @@ from sipdomains.selectors import CallStory, Cursor
 from sipdomains.web.course import FIRST_ROWS, course
 from sipdomains.web.formatting import party
 from sipdomains.web.forms import CallFilterForm
-from sipdomains.web.media import media_rows
+from sipdomains.web.media import media_rows, remote_rows
 from sipdomains.web.pages import operator_page
 from sipdomains.web.related import callbacks, legs, sounds, transfers
-from sipdomains.web.series import charts
+from sipdomains.web.series import charts, remote_charts
 from sipdomains.web.steps import documents
 from sipdomains.web.verdict import verdict
 from sipdomains.web.webhooks import attempts
@@ -81,6 +81,7 @@ def call_detail(request: HttpRequest, sid: str) -> HttpResponse:
         (
             _unsettled(story, now),  # with the last refresh the page stops asking
             story.call.updated_at,
+            _measured(story.call.media),
             len(story.events),
             len(story.others),
             len(story.webhook_requests),
@@ -131,12 +132,19 @@ def _story_context(story: CallStory, now: datetime, every_row: bool) -> dict[str
         "documents": documents(story.events, zero),
         "media": media_rows(call.media, peer),
         "charts": charts(call.media),
+        "remote_media": remote_rows(call.media, peer),
+        "remote_charts": remote_charts(call.media),
     }
 
 
 def beginning(story: CallStory) -> datetime:
     """What the times of the page count from."""
     return min([story.call.started_at, *(event.at for event in story.events[:1])])
+
+
+def _measured(media: Any) -> Any:
+    """Differs whenever the figures of a call that goes on are newer."""
+    return media.get("duration_s") if isinstance(media, dict) else None
 
 
 def _unsettled(story: CallStory, now: datetime) -> bool:

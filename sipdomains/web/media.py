@@ -26,20 +26,35 @@ def media_rows(stats: Any, peer: str = "caller") -> list[Row]:
         _remote(stats),
         _number(stats, "duration_s", "Duration of the media", "{:.1f} s"),
         _number(stats, "mos", "Quality we hear (MOS)", "{:.1f}", _high(4.0, 3.5), "of 5"),
-        _number(stats, "remote_mos", "Quality the caller hears (MOS)", "{:.1f}", _high(4.0, 3.5)),
         _number(stats, "packets_sent", "Packets sent", "{:,.0f}"),
         _received(stats),
         _loss(stats, "lost", "packets_received", "Lost on the way to us"),
-        _loss(stats, "remote_lost", "packets_sent", "Lost on the way to the caller"),
         _number(stats, "jitter_ms", "Jitter, from the caller", "{:.1f} ms", _low(20, 50)),
-        _number(stats, "remote_jitter_ms", "Jitter, at the caller", "{:.1f} ms", _low(20, 50)),
-        _number(stats, "rtt_ms", "Round trip", "{:.0f} ms", _low(150, 300)),
         _number(stats, "first_packet_ms", "First packet from the caller after", "{:.0f} ms"),
         _late(stats),
         _deviation(stats),
         _number(stats, "digits", "Digits received", "{:.0f}"),
         *(_unless_zero(stats, name, words) for name, words in _ODDITIES),
     ]
+    return _named(rows, peer)
+
+
+def remote_rows(stats: Any, peer: str = "caller") -> list[Row]:
+    """What the peer reports of what it receives from us, by RTCP; none if it sends no reports."""
+    if not isinstance(stats, dict) or _value(stats, "remote_lost") is None:
+        return []
+    rows = [
+        _number(stats, "remote_mos", "Quality the caller hears (MOS)", "{:.1f}", _high(4.0, 3.5)),
+        _loss(stats, "remote_lost", "packets_sent", "Lost on the way to the caller"),
+        _number(stats, "remote_fraction", "Lost lately", "{:.1f} %", _low(1, 3), "last report"),
+        _number(stats, "remote_jitter_ms", "Jitter, at the caller", "{:.1f} ms", _low(20, 50)),
+        _number(stats, "rtt_ms", "Round trip", "{:.0f} ms", _low(150, 300)),
+        _number(stats, "remote_reports", "Reports received", "{:,.0f}"),
+    ]
+    return _named(rows, peer)
+
+
+def _named(rows: list[Row | None], peer: str) -> list[Row]:
     known = [row for row in rows if row is not None]
     if peer == "caller":
         return known

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 600.0, 60.0
-_CURVES = (
+_Curve = tuple[str, str, str, tuple[float, float], tuple[float, float]]
+_CURVES: tuple[_Curve, ...] = (
     # field, words, unit, range at least, judged (good, fair): higher is better if good > fair
     ("mos", "Quality (MOS)", "", (1.0, 4.5), (4.0, 3.5)),
     ("loss", "Loss", " %", (0.0, 5.0), (1.0, 3.0)),
     ("jitter", "Jitter", " ms", (0.0, 50.0), (20.0, 50.0)),
+)
+_REMOTE_CURVES: tuple[_Curve, ...] = (
+    ("remote_mos", "Quality (MOS)", "", (1.0, 4.5), (4.0, 3.5)),
+    ("remote_loss", "Loss", " %", (0.0, 5.0), (1.0, 3.0)),
+    ("remote_jitter", "Jitter", " ms", (0.0, 50.0), (20.0, 50.0)),
     ("rtt", "Round trip", " ms", (0.0, 300.0), (150.0, 300.0)),
 )
 
@@ -35,6 +41,16 @@ class Chart:
 
 
 def charts(media: Any) -> list[Chart]:
+    """Of what we received."""
+    return _drawn(media, _CURVES)
+
+
+def remote_charts(media: Any) -> list[Chart]:
+    """Of what the peer received, as its RTCP reports say."""
+    return _drawn(media, _REMOTE_CURVES)
+
+
+def _drawn(media: Any, curves: tuple[_Curve, ...]) -> list[Chart]:
     series = media.get("series") if isinstance(media, dict) else None
     if not isinstance(series, dict):
         return []
@@ -46,7 +62,7 @@ def charts(media: Any) -> list[Chart]:
     if span <= 0:
         return []
     found = []
-    for slug, name, unit, (low, high), (good, fair) in _CURVES:
+    for slug, name, unit, (low, high), (good, fair) in curves:
         values = _numbers(series.get(slug))
         known = [value for value in values if value is not None]
         if len(values) != len(times) or not known:

@@ -228,8 +228,7 @@ class LegMedia:
         elif event == "rtp_timeout":
             session.interrupt(MediaLost("no-audio"))
         elif event == "stats":
-            session.media_stats = data
-            session.quality.add(data)
+            session.measured(data)
         elif event == "first_packet":
             session.event("media", {"what": "first-packet", **data})
         elif event == "digit":

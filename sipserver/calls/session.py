@@ -16,13 +16,14 @@ from sipdomains.contracts import (
     CallClosed,
     CallEventRecord,
     CallOpened,
+    MediaMeasured,
     NotificationRecord,
 )
 from sipdomains.policy import DomainPolicy
 from sipserver.calls.environment import Environment
 from sipserver.calls.leg_recordings import LegRecordings
 from sipserver.calls.ports import MediaSession
-from sipserver.calls.quality_log import QualityLog
+from sipserver.calls.quality_log import LIVE_POINTS, QualityLog
 from sipserver.calls.termination import CAUSES, Termination, interrupt_cause
 from sipserver.calls.trace import trace_data
 from sipserver.sip.events import Flow, InDialogRequest, MessageTraced, Notified
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 # Messages of one call in the log: hours of refreshes fit, a peer that floods us does not.
 TRACED_MESSAGES = 1000
 ADOPTED_MESSAGES = 20
+
+REPORTS_PER_ROW = 3  # of the media worker, of which each is five seconds
+BACKLOG_SECONDS = 1.0  # of the log: then figures for the eye can wait
 
 NOBODY_LISTENS = 1000  # keys that wait for a verb; what is beyond is dropped
 
@@ -86,6 +90,7 @@ class CallSession(ABC):
         self.http_session: dict[str, Any] = {}
         self.media_stats: dict[str, Any] = {}
         self.quality = QualityLog()
+        self._reports = 0
         self.dialog_over = False
         self.finishing = False  # its ending is chosen; nothing changes it any more
         self.time_limit: float | None = None  # seconds that REST allows it
@@ -232,6 +237,17 @@ class CallSession(ABC):
 
     def _account_sid(self) -> str:
         return self.policy.account_sid
+
+    def measured(self, stats: dict[str, Any]) -> None:
+        """A report of the media worker; now and then the row gets it, so that pages can show it."""
+        self.media_stats = stats
+        self.quality.add(stats)
+        self._reports += 1
+        if self._reports % REPORTS_PER_ROW or not self.opened or self.finishing:
+            return
+        if self.env.log.backlog[1] < BACKLOG_SECONDS:
+            media = self.quality.with_series(stats, LIVE_POINTS)
+            self.env.log.append(MediaMeasured(self.call_sid, media))
 
     async def open(self) -> None:
         """Commit the row; then the facts that waited. Raises LogUnavailable."""

@@ -96,6 +96,9 @@ STATS_FIELDS = (
     "rtt_ms",  # None without a report of the peer
     "remote_lost",  # None without a report of the peer
     "remote_jitter_ms",
+    "remote_reports",  # how many report blocks of the peer were about us
+    "remote_fraction",  # percent lost, as the last of them says of the time since the one before
+    "remote_highest",  # highest sequence number that it had (extended); None without a report
     "first_packet_ms",  # after connect; None if nothing came
     "digits",  # received
     "late_ticks",  # packets more than 5 ms after their deadline; as the next, of prompts ended

@@ -31,8 +31,11 @@ class Reports:
         "_sender",
         "due",
         "malformed",
+        "remote_fraction",
+        "remote_highest",
         "remote_jitter_ms",
         "remote_lost",
+        "remote_reports",
         "rtt_ms",
     )
 
@@ -53,6 +56,9 @@ class Reports:
         self.rtt_ms: float | None = None
         self.remote_lost: int | None = None
         self.remote_jitter_ms: float | None = None
+        self.remote_reports = 0
+        self.remote_fraction: float | None = None
+        self.remote_highest: int | None = None
 
     def schedule(self, now: float, *, initial: bool = False) -> None:
         chance = random.random()  # noqa: S311 - spreads reports, keeps no secret
@@ -78,6 +84,9 @@ class Reports:
     def _take(self, block: rtcp.ReportBlock, now: float) -> None:
         self.remote_lost = max(0, block.cumulative_lost)
         self.remote_jitter_ms = round(block.jitter / 8, 1)
+        self.remote_reports += 1
+        self.remote_fraction = round(block.fraction_lost / 2.56, 1)
+        self.remote_highest = block.highest_sequence
         self._remote_expected = self._sender.packets
         seconds = rtcp.round_trip(block, rtcp.ntp_time(self._epoch + now))
         if seconds is not None:
@@ -138,6 +147,9 @@ class Reports:
             "rtt_ms": self.rtt_ms,
             "remote_lost": self.remote_lost,
             "remote_jitter_ms": self.remote_jitter_ms,
+            "remote_reports": self.remote_reports,
+            "remote_fraction": self.remote_fraction,
+            "remote_highest": self.remote_highest,
             "first_packet_ms": None
             if first is None
             else round((first - receiver.connected_at) * 1000, 1),

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sipdomains.contracts import MediaMeasured
 from sipserver.calls import leg_media
 from sipserver.calls.ports import MediaListener
 from sipserver.sip.events import Acknowledged, Ended, MessageTraced, SessionOffer
@@ -140,3 +141,33 @@ async def test_a_peer_that_never_stops_talking_does_not_fill_the_log() -> None:
     assert len(world.log.events("sip")) == 1000
     world.events(Ended(1, "bye"))
     await world.ended()
+
+
+# --- figures while the call goes on ---------------------------------------------------------------
+
+
+def stats(seconds: float) -> dict[str, object]:
+    return {
+        "duration_s": seconds, "packets_received": int(50 * seconds), "lost": 0, "jitter_ms": 1.0,
+        "rtt_ms": None, "codec": "PCMU",
+    }  # fmt: skip
+
+
+async def test_every_third_report_of_the_worker_goes_to_the_row_unless_the_log_is_behind() -> None:
+    world = World()
+    world.media.endless = True
+    await answered(world)
+    await world.playing()
+    [media] = world.media.sessions
+    for number in range(1, 7):
+        media.listener("stats", stats(5.0 * number))
+    told = [record for record in world.log.records if isinstance(record, MediaMeasured)]
+    assert [record.media["duration_s"] for record in told] == [15.0, 30.0]
+    assert told[0].media["series"]["at"] == [5, 10, 15]
+    world.log.backlog = (500, 2.0)
+    for number in range(7, 10):
+        media.listener("stats", stats(5.0 * number))
+    assert sum(isinstance(record, MediaMeasured) for record in world.log.records) == 2
+    world.events(Ended(1, "bye"))
+    await world.ended()
+    assert len(world.log.closed.media["series"]["at"]) == 9

@@ -290,7 +290,7 @@ async def test_reports_go_both_ways(leg, peer, wav):
     assert report.ssrc == ours
     assert report.sender.packets == pytest.approx(len(peer.packets), abs=2)
     assert [block.ssrc for block in report.blocks] == [77]
-    answer = rtcp.ReportBlock(ours, 0, 3, 1, 80, report.sender.ntp >> 16 & 0xFFFFFFFF, 0)
+    answer = rtcp.ReportBlock(ours, 64, 3, 70001, 80, report.sender.ntp >> 16 & 0xFFFFFFFF, 0)
     data = rtcp.build(rtcp.Report(77, None, (answer,)), b"peer")
     peer.rtcp.sendto(data, ("127.0.0.1", session.port + 1))
     await peer.count(len(peer.packets) + 3)
@@ -298,6 +298,8 @@ async def test_reports_go_both_ways(leg, peer, wav):
     stats = await session.close()
     assert stats["remote_lost"] == 3
     assert stats["remote_jitter_ms"] == 10
+    assert (stats["remote_reports"], stats["remote_fraction"]) == (1, 25.0)
+    assert stats["remote_highest"] == 70001
     assert 0 <= stats["rtt_ms"] < 1000
     assert stats["remote_mos"] > 1
     await peer.until(lambda: any(rtcp.Bye((ours,)) in rtcp.parse(data) for data in peer.reports))

@@ -92,6 +92,20 @@ def test_round_trip_of_the_rfc_example():
 
 
 @pytest.mark.parametrize(
+    ("last_sr", "delay", "now", "seconds"),
+    [
+        (0xFFFF8000, 0x4000, 0x8000, 0.75),  # the middle of the NTP time has wrapped: each 18 hours
+        (0xFFFF8000, 0, 0xFFFFC000, 0.25),
+        (1, 0, 65537, 1.0),
+        (0x10000, 0x10000, 0x20000, 0.0),
+    ],
+)
+def test_round_trip(last_sr, delay, now, seconds):
+    block = rtcp.ReportBlock(1, 0, 0, 0, 0, last_sr, delay)
+    assert rtcp.round_trip(block, now << 16) == seconds
+
+
+@pytest.mark.parametrize(
     ("last_sr", "delay", "now"),
     [(0, 5, 10), (1000, 500, 900), (1, 0, 65536 * 61)],
     ids=["no report heard", "answered before it was sent", "a minute"],

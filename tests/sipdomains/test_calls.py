@@ -16,6 +16,7 @@ from sipdomains.contracts import (
     CallbackPromised,
     CallEventRecord,
     LogRecord,
+    MediaMeasured,
     NotificationRecord,
     RecordingStarted,
     TransferChanged,
@@ -295,3 +296,31 @@ def test_a_batch_takes_few_statements_however_many_calls(domain) -> None:
         return len(queries)
 
     assert statements(["a"]) == statements([f"b{number}" for number in range(20)]) <= 9
+
+
+# --- media while a call goes on -------------------------------------------------------------------
+
+
+def test_figures_of_a_call_that_goes_on_are_the_newest_and_its_row_is_no_newer() -> None:
+    calls.apply([opened("a"), event("a", 1, "answered", "in-progress")])
+    before = Call.objects.get(pk=call_sid("a")).updated_at
+    calls.apply(
+        [MediaMeasured(call_sid("a"), {"mos": 4.1}), MediaMeasured(call_sid("a"), {"mos": 4.2})]
+    )
+    call = Call.objects.get(pk=call_sid("a"))
+    assert (call.media, call.updated_at) == ({"mos": 4.2}, before)
+
+
+def test_figures_that_come_after_the_end_change_nothing() -> None:
+    late = MediaMeasured(call_sid("a"), {"mos": 1.0})
+    calls.apply([opened("a"), event("a", 1, "answered", "in-progress")])
+    calls.apply([late, closed("a")])
+    assert Call.objects.get(pk=call_sid("a")).media == closed("a").media
+    calls.apply([late])
+    assert Call.objects.get(pk=call_sid("a")).media == closed("a").media
+
+
+def test_call_of_a_lost_node_keeps_its_last_figures() -> None:
+    calls.apply([opened("a"), MediaMeasured(call_sid("a"), {"mos": 4.2})])
+    assert calls.close_orphans() == 1
+    assert Call.objects.get(pk=call_sid("a")).media == {"mos": 4.2}

@@ -205,3 +205,32 @@ def test_call_that_does_not_exist_is_a_404_in_our_design(desk, sid):
     assert response.status_code == 404
     assert b"Go to the newest calls" in response.content
     assert b"<script>" not in response.content
+
+
+# --- media ----------------------------------------------------------------------------------------
+
+
+def test_figures_of_a_call_that_goes_on_come_as_they_are_measured(desk, make_call):
+    call = make_call(status="in-progress", ended_at=None, cause="", reason="", duration=None)
+    page = desk.get(f"/calls/{call.sid}/")
+    assert "Nothing is measured yet" in page.content.decode()
+    refresh = f"/calls/{call.sid}/?version={page.context['version']}"
+    assert desk.get(refresh, headers=HTMX).status_code == 204
+    series = {"at": [5, 10, 15], "mos": [4.3, 4.3, 4.1]}
+    call.media = {"codec": "PCMU", "duration_s": 15.0, "mos": 4.2, "series": series}
+    call.save(update_fields=["media"])
+    body = desk.get(refresh, headers=HTMX).content.decode()
+    assert "so far, every 15 s" in body
+    assert 'aria-label="What we hear: Quality (MOS) over the call, at worst 4.1"' in body
+    assert "The caller has sent no reports (RTCP) so far." in body
+
+
+def test_what_the_peer_reports_stands_apart(desk, make_call):
+    series = {"at": [5, 10], "remote_loss": [0.0, 4.0], "rtt": [20, 30]}
+    media = {"codec": "PCMU", "packets_sent": 500, "remote_lost": 10, "series": series}
+    body = page_of(desk, make_call(media=media))
+    heard = body.partition("As the caller hears us")[2]
+    assert "What the peer hears: Loss over the call, at worst 4.0 %" in heard
+    assert "10 (2.0 %)" in heard
+    silent = page_of(desk, make_call(media={"codec": "PCMU"}))
+    assert "The caller sent no reports (RTCP)." in silent

@@ -12,7 +12,7 @@ from sipdomains.selectors import ORDINARY_CAUSES
 from sipdomains.web import errorcodes, formatting
 from sipdomains.web import verdict as verdicts
 from sipdomains.web.errorcodes import explain
-from sipdomains.web.media import media_rows
+from sipdomains.web.media import media_rows, remote_rows
 from sipdomains.web.steps import documents
 from sipdomains.web.timeline import describe
 from sipdomains.web.verdict import verdict
@@ -297,6 +297,9 @@ FULL = {
     "rtt_ms": 350.0,
     "remote_lost": 5,
     "remote_jitter_ms": 3.0,
+    "remote_reports": 4,
+    "remote_fraction": 2.0,
+    "remote_highest": 1004,
     "first_packet_ms": 40.0,
     "digits": 2,
     "late_ticks": 100,
@@ -309,12 +312,14 @@ FULL = {
 
 def test_media_rows_judge_what_can_be_judged():
     assert set(FULL) == set(STATS_FIELDS)
-    rows = {row.name: (row.value, row.mark) for row in media_rows(FULL)}
+    rows = {row.name: (row.value, row.mark) for row in [*media_rows(FULL), *remote_rows(FULL)]}
     assert rows["Audio goes to"] == ("[2001:db8::1]:4000", "")
     assert rows["Lost on the way to us"] == ("50 (5.0 %)", "poor")
     assert rows["Lost on the way to the caller"] == ("5 (0.5 %)", "good")
     assert rows["Jitter, from the caller"] == ("21.4 ms", "fair")
     assert rows["Round trip"] == ("350 ms", "poor")
+    assert rows["Lost lately"] == ("2.0 %", "fair")
+    assert rows["Reports received"] == ("4", "")
     assert rows["Quality we hear (MOS)"] == ("3.6", "fair")
     assert rows["Late ticks"] == ("100 (10.0 %)", "poor")
     assert rows["Our spacing off by (ms)"][0] == "p50 0.1 · p95 0.2 · p99 0.3 · max 9.0"
@@ -322,17 +327,17 @@ def test_media_rows_judge_what_can_be_judged():
 
 
 def test_silence_of_the_caller_stands_out():
-    silent = FULL | {"packets_received": 0, "lost": 0, "mos": None, "rtt_ms": None}
+    silent = FULL | {"packets_received": 0, "lost": 0, "mos": None, "remote_lost": None}
     rows = {row.name: row for row in media_rows(silent)}
     assert rows["Packets received"].mark == "poor"
     assert "Quality we hear (MOS)" not in rows
-    assert "Round trip" not in rows
+    assert remote_rows(silent) == []
     assert rows["Lost on the way to us"].value == "0 (0.0 %)"
 
 
 @pytest.mark.parametrize("stats", [None, {}, [], "x"])
 def test_no_media_no_rows(stats):
-    assert media_rows(stats) == []
+    assert media_rows(stats) == remote_rows(stats) == []
 
 
 def test_partial_and_odd_statistics_are_no_error():

@@ -116,6 +116,7 @@ class RecordingParameters(Input):
 
 class CallInput(RecordingParameters):
     MISSING = {"To": TO_MISSING, "From": FROM_MISSING}
+    UNUSED = frozenset({"Byoc", "CallToken", "ClientNotificationUrl"})
     CODES = {
         **CallUpdate.CODES,
         "To": TO_INVALID,

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,12 +17,10 @@ from sipdomains.api.fields import Constant, Text, Time, rfc2822
 from sipdomains.api.output import Output
 from sipdomains.api.queries import text
 from sipdomains.api.resources import Resource
-from sipdomains.contracts import NotificationRecord
 from sipdomains.models import Call, CallStatus
 from sipdomains.selectors import account_calls, depth
 from sipdomains.selectors.stretch import Stretch
-from sipdomains.services import call_deletion, orders
-from sipdomains.services import calls as call_log
+from sipdomains.services import apilog, call_deletion, orders
 from sipdomains.services.call_deletion import NotOver
 from sipdomains.services.orders import QueueFull
 
@@ -133,7 +130,7 @@ class Calls(Resource):
         )
 
     def make(self, request: Request) -> Response:
-        wanted = call_plans.wanted(self.account, self.read(CallInput))
+        wanted = call_plans.wanted(self.account, self.checked(CallInput))
         try:
             call = orders.create_call(
                 self.account,
@@ -142,20 +139,22 @@ class Calls(Resource):
                 sip_username=wanted.username,
                 sip_password=wanted.password,
                 requested_by=self.client.credential,
+                warnings=[*wanted.warnings, *self.ignored(CallInput)],
             )
         except QueueFull as error:
             raise ApiError(error.code, f"Too many calls in the queue: {error}", 429) from error
-        self._warn(call, wanted.warnings)
         return Response(self.shown(call), status=201)
 
     def change(self, request: Request) -> Response:
         call = self.row()
-        given = self.read(CallUpdate, partial=True)
+        given = self.checked(CallUpdate, partial=True)
+        warnings = self.ignored(CallUpdate)
         command = call_plans.change(given)
         if command is not None:
             commands.ask(call, *command, self.client.credential)
             if given.get("Url") and given.get("Twiml"):
-                self._warn(call, [call_plans.URL_WINS])
+                warnings.append(call_plans.URL_WINS)
+        apilog.warn(self.account.sid, warnings, call_sid=call.sid)
         return Response(self.shown(self.row()))
 
     def remove(self, row: Call) -> None:
@@ -165,22 +164,6 @@ class Calls(Resource):
             text = "The call is in progress: it can be deleted when it and its recordings are over"
             raise ApiError(vendor.NOT_COMPLETE, text) from None
         depth.forget(self.account.sid)
-
-    def _warn(self, call: Call, warnings: list[tuple[int, str]]) -> None:
-        """Of what was given and is not used: the call goes on."""
-        notes = [
-            NotificationRecord(
-                at=timezone.now().timestamp(),
-                code=code,
-                level="warning",
-                message=text,
-                call_sid=call.sid,
-                account_sid=self.account.sid,
-            )
-            for code, text in warnings
-        ]
-        if notes:
-            call_log.apply(notes)
 
 
 def _statuses(wanted: str) -> tuple[str, ...]:

@@ -82,12 +82,14 @@ class Input(serializers.Serializer):  # type: ignore[type-arg] # generic in the 
     """Parameters of a request by their CamelCase names; ``source`` is the model's or plan's name.
 
     ``CODES`` gives the vendor's code of a parameter that is wrong, ``MISSING`` of one that is not
-    there but must be; ``CODE`` is for all others.
+    there but must be; ``CODE`` is for all others. ``UNUSED`` are documented parameters that mean
+    nothing here; whatever else is given besides is ignored with a warning.
     """
 
     CODE: ClassVar[int] = vendor.INVALID_PARAMETER
     CODES: ClassVar[dict[str, int]] = {}
     MISSING: ClassVar[dict[str, int]] = {}
+    UNUSED: ClassVar[frozenset[str]] = frozenset()
 
     def code(self, name: str, missing: bool) -> int:
         if missing and name in self.MISSING:

@@ -10,6 +10,7 @@ import secrets
 from contextlib import ExitStack
 from typing import Any, ClassVar, cast
 
+from django.core.cache import cache
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.db import models
 from django.db.models import Q, QuerySet
@@ -32,7 +33,9 @@ from sipdomains.api.throttling import AccountThrottle
 from sipdomains.models import Account, AccountStatus
 from sipdomains.selectors import keyset
 from sipdomains.selectors.stretch import Order, Stretch
-from sipdomains.services import configuration
+from sipdomains.services import apilog, configuration
+
+_NAMES_SHOWN, _NAME_SHOWN = 10, 64  # of parameters that are ignored
 
 
 class AccountView(ViewSet):
@@ -85,6 +88,31 @@ class AccountView(ViewSet):
             raise PermissionDenied
 
     def read(self, kind: type[Input], *, partial: bool = False) -> dict[str, Any]:
+        """As :meth:`checked`, and what is ignored is told to the account: once a minute for each
+        address, so that a client which always sends it does not fill the log."""
+        values, path = self.checked(kind, partial=partial), self.request.path
+        warnings = self.ignored(kind)
+        if warnings and cache.add(f"ignored:{self.request.method}:{path}", True, 60):
+            apilog.warn(
+                self.account.sid,
+                warnings,
+                method=str(self.request.method),
+                url=self.request.build_absolute_uri(path),
+            )
+        return values
+
+    def ignored(self, kind: type[Input]) -> list[tuple[int, str]]:
+        """The warning of parameters in the request that are no parameters of ``kind``, if any are:
+        their names, never their values."""
+        names = unknown(self.request.data, kind)
+        if not names:
+            return []
+        shown = ", ".join(name[:_NAME_SHOWN] for name in names[:_NAMES_SHOWN])
+        more = len(names) - _NAMES_SHOWN
+        text = f"Parameters that are not known here were ignored: {shown}"
+        return [(vendor.UNKNOWN_PARAMETER, f"{text} and {more} more" if more > 0 else text)]
+
+    def checked(self, kind: type[Input], *, partial: bool = False) -> dict[str, Any]:
         """The parameters of the request, checked. Raises ApiError with the vendor's code."""
         reader = kind(data=given(self.request.data, kind), partial=partial)
         if not reader.is_valid():
@@ -105,6 +133,12 @@ def given(data: Any, kind: type[Input]) -> dict[str, Any]:
         for name in data
         if name in fields
     }
+
+
+def unknown(data: Any, kind: type[Input]) -> list[str]:
+    """Names in a form that ``kind`` does not have, as far as they can be printed."""
+    known = {*kind().fields, *kind.UNUSED}
+    return [name for name in data if name and name.isprintable() and name not in known]
 
 
 class Resource(AccountView):

@@ -41,6 +41,7 @@ _METHOD_INVALID = 21403
 
 class DomainInput(Input):
     CODE = _DOMAIN_INVALID
+    UNUSED = frozenset({"ByocTrunkSid", "EmergencyCallerSid", "EmergencyCallingEnabled"})
     CODES = {
         "DomainName": _DOMAIN_NAME_INVALID,
         "VoiceUrl": _URL_INVALID,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,7 +43,7 @@ from sipdomains.models import (
     SipNode,
 )
 from sipdomains.models.fields import DecryptionFailed
-from sipdomains.services import calls, domains, promises
+from sipdomains.services import apilog, calls, domains, promises
 from twimlrunner.twiml.redact import without_passwords
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,11 @@ def create_call(
     sip_username: str = "",
     sip_password: str = "",
     requested_by: str,
+    warnings: Sequence[tuple[int, str]] = (),
 ) -> Call:
     """The queued call, stored with its order; a node is told after the commit. ``callback`` {url,
-    method, events} or empty. Raises QueueFull."""
+    method, events} or empty; ``warnings`` (code, text) of what was given and is not used. Raises
+    QueueFull."""
     with transaction.atomic():
         now = timezone.now()
         due_at = _turn(account, now)
@@ -101,6 +103,7 @@ def create_call(
             sip_password=sip_password,
         )
         tell(call, "create", requested_by, now)
+        apilog.warn(account.sid, warnings, call_sid=call.sid)
         hint = CallDue(call.sid, due_at.timestamp())
         transaction.on_commit(lambda: _push(hint), robust=True)
     return call

@@ -91,6 +91,9 @@ _TABLE: tuple[tuple[int, str, str, str], ...] = (
     # calls that REST creates
     (10001, "The account is not active",
      "It is suspended or closed: see Configuration.", "operator"),
+    (20001, "A request of the REST API held parameters that are not known here",
+     "They were ignored. Look at their spelling: small and capital letters differ.",
+     "application"),
     (21220, "The call is not in a state for this",
      "It was over, or not answered yet, when the request came.", "application"),
     (22001, "The call waited too long in the queue",

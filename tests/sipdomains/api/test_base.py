@@ -24,6 +24,30 @@ def test_nothing_is_answered_without_credentials(alice, db) -> None:
         assert answer.headers["WWW-Authenticate"] == 'Basic realm="Twilio API"'
 
 
+def test_unknown_parameters_are_ignored_and_noted_once_a_minute(raw, rest, alice) -> None:
+    form = {"FriendlyName": "IVR", "friendlyName": "x", "Password": "geheim", "\n": "x"}
+    for _ in range(3):
+        assert raw("post", "/Applications.json", form).status_code == 201
+    (note,) = rest.notifications.list()
+    assert (note.error_code, note.log, note.call_sid) == ("20001", "1", None)
+    assert note.message_text.endswith("were ignored: friendlyName, Password")
+    assert note.request_method == "POST"
+    assert note.request_url.endswith(f"{alice.sid}/Applications.json")
+    assert {row.friendly_name for row in Application.objects.all()} == {"IVR"}
+
+
+def test_of_very_many_unknown_parameters_some_are_named(raw, rest) -> None:
+    form = {f"{'x' * 100}{number:02}": "" for number in range(40)}
+    assert raw("post", "/Applications.json", form).status_code == 201
+    (note,) = rest.notifications.list()
+    assert note.message_text.endswith(f"{'x' * 64} and 30 more")
+
+
+def test_documented_parameters_that_mean_nothing_here_are_ignored_in_silence(rest) -> None:
+    rest.sip.domains.create("pbx.example.net", emergency_calling_enabled=False, byoc_trunk_sid="BY")
+    assert rest.notifications.list() == []
+
+
 @pytest.mark.parametrize(
     "header",
     [

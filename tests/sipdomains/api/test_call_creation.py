@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.db import DatabaseError
 
 from sipdomains.contracts import OriginatePlan, RecordingWish
 from sipdomains.models import Application, Call, CallOrder, IdempotentRequest, Notification
-from sipdomains.services import orders
+from sipdomains.services import apilog, orders
 from tests.sipdomains.api.conftest import refused
 from tests.sipdomains.conftest import saved
 
@@ -243,7 +244,9 @@ ODD = [
     ({"To": "sip:bob@host?X-A=b%0d%0aVia:x&X-B=c"}, [21229]),
     ({"MachineDetection": "Enable"}, [21234]),
     ({"MachineDetection": "Enable", "AsyncAmd": "true"}, [21234, 21262]),
-    ({"Unknown": "x"}, []),
+    ({"Unknown": "x"}, [20001]),
+    ({"to": "x", "statusCallback": "x"}, [20001]),
+    ({"CallToken": "x", "Byoc": "BY1", "ClientNotificationUrl": "x"}, []),
 ]  # fmt: skip
 
 
@@ -263,6 +266,16 @@ def test_what_is_merely_odd_is_noted_and_the_call_is_placed(raw, rest, changes, 
         assert plan.to == ("sip:bob@host" if 21227 in codes else "sip:bob@host?X-B=c")
     for note in Notification.objects.all():
         assert "p" * 256 not in note.message
+
+
+def test_the_warnings_are_part_of_the_creation(raw, monkeypatch) -> None:
+    def broken(*_, **__):
+        raise DatabaseError
+
+    monkeypatch.setattr(apilog, "warn", broken)
+    assert raw("post", "/Calls.json", GOOD | {"Unknown": "x"}).status_code == 500
+    assert not Call.objects.exists()
+    assert not CallOrder.objects.exists()
 
 
 def test_a_full_queue_is_told(rest, monkeypatch) -> None:

@@ -57,6 +57,15 @@ def test_url_wins_over_twiml_and_that_is_noted(rest, live_call, node) -> None:
     assert [note.error_code for note in notes] == ["32019"]
 
 
+def test_unknown_parameters_of_an_update_are_noted_at_the_call(raw, rest, live_call, node) -> None:
+    raw("post", f"/Calls/{live_call.sid}.json", {"Status": "completed", "twiml": DOCUMENT})
+    (note,) = rest.calls(live_call.sid).notifications.list()
+    assert (note.error_code, note.log) == ("20001", "1")
+    assert note.message_text.endswith(": twiml")
+    (command,) = node.asked
+    assert command.kind == "hangup"
+
+
 def test_nothing_asked_is_nothing_done(rest, live_call, make_call, node) -> None:
     assert rest.calls(live_call.sid).update().status == "in-progress"
     assert rest.calls(make_call().sid).update().status == "completed"

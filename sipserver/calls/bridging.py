@@ -129,8 +129,8 @@ async def join(one: Handover, other: Handover) -> None:
         pass  # one hung up while its media moved
     finally:
         for leg in (left, right):
-            if isinstance(leg, OutboundSession) and not leg.own_way.done():
-                leg.release("released")
+            if isinstance(leg, OutboundSession):
+                leg.dismiss("released")
         for handover in (one, other):
             handover.end()
 

@@ -232,7 +232,7 @@ class Dial:
         self.session.event("dial", {"what": "answered", "call_sid": leg.call_sid})
         try:
             if not await self._prepare(winner):
-                leg.release("screening-hangup")
+                leg.dismiss("screening-hangup")
                 await self._end_of(leg)
                 return self._dialled(winner, "completed", bridged=False)
             if self.plan.answer_on_bridge:
@@ -281,7 +281,7 @@ class Dial:
         session, leg = self.session, winner.leg
         swallow = _STAR if self.plan.hangup_on_star else ""
         bridge = Bridge(session, leg, self._news.set, swallow)
-        limit = self.office.later(self.plan.time_limit, lambda: leg.release("time-limit"))
+        limit = self.office.later(self.plan.time_limit, lambda: leg.dismiss("time-limit"))
         self._hook(leg)
         try:
             await bridge.open()
@@ -318,14 +318,14 @@ class Dial:
             if bridge.handover is not None:  # first: who asked for it may hang up at once
                 return await self._handed_over(winner, bridge, bridge.handover)
             if session.over.done():
-                leg.release("released")
+                leg.dismiss("released")
                 await self._end_of(leg)
                 return replace(self._dialled(winner, "completed"), caller_gone=True)
             if leg.over.done() or leg.done.done() or leg.detached:
                 await self._end_of(leg)
                 return self._dialled(winner, "completed")
             if self._star:
-                leg.release("star-hangup")
+                leg.dismiss("star-hangup")
                 await self._end_of(leg)
                 return self._dialled(winner, "completed")
             if self._refer is not None:
@@ -372,7 +372,7 @@ class Dial:
             if winner.leg.own_way.done():
                 given.end()
             return replace(done, replaced=True)
-        winner.leg.release("transferred")
+        winner.leg.dismiss("transferred")
         given.parted.set_result(None)
         try:
             await asyncio.shield(given.over)

@@ -94,6 +94,12 @@ class OutboundSession(CallSession):
         """End the leg, at whatever stage it is."""
         self.interrupt(Released(cause), detail)
 
+    def dismiss(self, cause: str) -> None:
+        """As :meth:`release`, of a leg that whoever dialled it needs no more. One that REST has
+        taken away in the same moment stays: REST was told so."""
+        if not self.own_way.done():
+            self.release(cause)
+
     def run(self, first: DocumentRequest) -> None:
         """Let the leg go its own way with a document."""
         self.detached = True

@@ -82,8 +82,7 @@ class Transferring:
 
     def _dismiss(self) -> None:
         """The transferor is not needed any more, unless REST has taken it away meanwhile."""
-        if not self._leg.own_way.done():
-            self._leg.release("transferred")
+        self._leg.dismiss("transferred")
 
     # --- the caller wants the callee to go elsewhere ----------------------------------------
 
@@ -91,6 +90,9 @@ class Transferring:
         """The callee's leg goes its own way with the document."""
         session, leg = self._call.session, self._leg
         await self._bridge.close("transfer")
+        if leg.own_way.done():  # REST has sent it elsewhere in this moment
+            self._refer.end(503, "Service Unavailable")
+            return done
         if not keep:
             fetched = self._fetched(leg)
             leg.run(self._request)

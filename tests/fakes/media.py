@@ -140,6 +140,7 @@ class FakeMediaSession:
         self.media.ladder.append("bridged")
 
     async def unbridge(self) -> None:
+        await asyncio.sleep(0)
         if self.bridged is not None:
             self.bridged.bridged = None
             self.bridged = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -166,6 +167,7 @@ def _file(request: HttpRequest, recording: Recording, stored: str, kind: str) ->
         return HttpResponse(status=status, headers=headers)
     span = _Span(default_storage.open(stored), first, last - first + 1)
     content = _AsyncSpan(span) if isinstance(request, ASGIRequest) else span
+    close_old_connections()  # a player may take minutes to hear it
     return StreamingHttpResponse(content, status=status, headers=headers)
 
 

@@ -80,17 +80,23 @@ class Feed:
 
     async def _poll(self) -> None:
         loop, watch = asyncio.get_running_loop(), Watch()
-        with ThreadPoolExecutor(1, "call-feed") as thread:
+        thread = ThreadPoolExecutor(1, "call-feed")
+        try:
             while True:
                 try:
                     batch = await loop.run_in_executor(thread, _look, watch)
                 except DatabaseError as error:
                     log.warning("the call log cannot be watched: %s", error)
                     batch = None
+                except Exception:  # else all who watch would wait for ever
+                    log.exception("the call log cannot be watched")
+                    batch = None
                 self._looked.set()
                 if batch is not None:
                     self._tell(batch)
                 await asyncio.sleep(POLL_SECONDS)
+        finally:
+            thread.shutdown(wait=False)  # the loop does not wait for a query
 
     def _tell(self, batch: Batch) -> None:
         for queue in self._watchers:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -41,6 +42,7 @@ def call_stream(request: HttpRequest) -> HttpResponseBase:
     form = CallFilterForm(request.GET)
     wanted = form.wanted(timezone.now())
     events = _events(scope_of(request.user), wanted if form.active() else None)
+    close_old_connections()  # watchers are many and stay for minutes
     return StreamingHttpResponse(
         events, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )
@@ -74,4 +76,9 @@ async def _events(scope: Scope, wanted: CallFilter | None) -> AsyncIterator[str]
         yield "event: full\ndata: \n\n"
 
 
-_matching = sync_to_async(selectors.matching)
+@sync_to_async
+def _matching(wanted: CallFilter, scope: Scope, sids: list[str]) -> set[str]:
+    try:
+        return selectors.matching(wanted, scope, sids)
+    finally:
+        close_old_connections()

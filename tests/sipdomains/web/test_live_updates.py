@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from io import BytesIO
@@ -15,6 +18,7 @@ import pytest
 import uvicorn
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import InterfaceError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -140,6 +144,63 @@ async def test_who_is_too_slow_loads_the_list_anew(monkeypatch):
         for number in range(100):
             one._tell(feed.Batch((feed.Row(str(number), None, ""),)))
         assert not queue.get_nowait().complete
+
+
+async def test_a_failure_of_one_look_does_not_end_the_watch(monkeypatch):
+    looks = iter([InterfaceError("connection already closed"), RuntimeError("a bug")])
+    batch = feed.Batch((feed.Row("CA1", None, "<tr>"),))
+
+    def look(watch):
+        for failure in looks:
+            raise failure
+        return batch
+
+    monkeypatch.setattr(feed, "_look", look)
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0)
+    async with asyncio.timeout(20), feed.Feed().watch() as queue:
+        assert await queue.get() is batch
+
+
+async def test_the_last_watcher_leaves_without_waiting_for_the_database(monkeypatch):
+    begun, answer = threading.Event(), threading.Event()
+    looks = iter([lambda: None])
+
+    def look(watch):
+        if next(looks, None) is None:
+            begun.set()
+            answer.wait()
+
+    monkeypatch.setattr(feed, "_look", look)
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0)
+    rescue = threading.Timer(20, answer.set)
+    rescue.start()
+    one = feed.Feed()
+    async with one.watch():
+        await asyncio.to_thread(begun.wait, 20)
+        poller = one._poller
+    await asyncio.wait({poller})
+    assert not answer.is_set()
+    answer.set()
+    rescue.cancel()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_watches_holds_no_connection_to_the_database(async_client, operator):
+    await async_client.aforce_login(operator)
+    assert (await async_client.get("/calls/stream")).status_code == 200
+    assert await sync_to_async(lambda: connection.connection)() is None
+
+
+def test_the_web_server_keeps_no_connection_after_a_request():
+    code = "import sipdomains.asgi as a; print(a.settings.DATABASES['default']['CONN_MAX_AGE'])"
+    environment = os.environ | {
+        "DATABASE_URL": "postgres://user@127.0.0.1/nowhere",
+        "DJANGO_SETTINGS_MODULE": "sipdomains.settings.base",
+    }
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split()[-1] == "0"
 
 
 @pytest.mark.django_db

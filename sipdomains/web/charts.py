@@ -50,3 +50,22 @@ def percentile(values: Sequence[float], share: float) -> float | None:
         return None
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+CURVE_WIDTH, CURVE_HEIGHT = 480, 70
+
+
+def curve(values: Sequence[float | None], top: float) -> str:
+    """The path of an SVG through values of 0 to ``top``, one for each slot of the width; broken
+    where nothing is known, a dot where a value stands alone."""
+    slot = CURVE_WIDTH / max(1, len(values))
+    parts, drawing = [], False
+    for number, value in enumerate(values):
+        if value is None:
+            drawing = False
+            continue
+        x = (number + 0.5) * slot
+        y = 2 + (1 - min(1.0, max(0.0, value / top))) * (CURVE_HEIGHT - 4)
+        parts.append(f"L{x:.1f} {y:.1f}" if drawing else f"M{x:.1f} {y:.1f}h0")
+        drawing = True
+    return "".join(parts)

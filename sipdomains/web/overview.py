@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -17,9 +17,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from sipdomains.access import Scope, scope_of
-from sipdomains.selectors import machinery, overview
-from sipdomains.selectors.overview import Group, Hour, Sample
+from sipdomains.selectors import daysample, machinery, overview
+from sipdomains.selectors.daysample import Sample
+from sipdomains.selectors.overview import Group, Hour
 from sipdomains.web import charts
+from sipdomains.web.daycurves import day_curves
 from sipdomains.web.formatting import milliseconds
 from sipdomains.web.forms import zone_named
 from sipdomains.web.pages import operator_page
@@ -51,11 +53,20 @@ class Line:
     answered: int = 0
     failed: int = 0
     ended: int = 0
-    causes: Counter[str] = field(default_factory=Counter)
+    asked: int = 0  # requests of the calls that were looked at
+    refused: int = 0  # of these, how many failed
 
     @property
     def answer_rate(self) -> str:
         return _share(self.answered, self.ended)
+
+    @property
+    def failure_rate(self) -> str:
+        return _share(self.failed, self.ended)
+
+    @property
+    def webhook_errors(self) -> str:
+        return _share(self.refused, self.asked)
 
 
 @operator_page
@@ -66,11 +77,18 @@ def overview_page(request: HttpRequest) -> HttpResponse:
     hours = overview.last_day(scope, now)
     live = overview.live_by_domain(scope)
     groups = [group for hour in hours for group in hour.groups or ()]
+    taken = daysample.day_sample(scope, now)
+    sample = daysample.together(hour.sample for hour in taken if hour.sample is not None)
+    chart = _chart(hours, zone)
     context = {
-        "counting": any(hour.groups is None for hour in hours),
-        "figures": _figures(groups, live, overview.sample(scope, now)),
-        "chart": _chart(hours, zone),
-        "domains": _domains(groups, live, scope),
+        "counting": any(hour.groups is None for hour in hours)
+        or any(hour.sample is None for hour in taken),
+        "figures": _figures(groups, live, sample),
+        "curves": day_curves(taken, [row["label"] for row in chart["rows"]]),
+        "per_hour": daysample.PER_HOUR,
+        "curve_size": (charts.CURVE_WIDTH, charts.CURVE_HEIGHT),
+        "chart": chart,
+        "domains": _domains(groups, live, sample, scope),
         "reasons": _reasons(groups),
         "registered": machinery.registrations(scope, now),
     }
@@ -89,7 +107,7 @@ def _figures(groups: Iterable[Group], live: dict[str, int], sample: Sample) -> l
     failed = sum(group.failed for group in groups)
     ended = sum(group.calls for group in groups if group.cause)
     answered = sum(group.answered for group in groups if group.cause)
-    latest = f"median of the latest {sample.calls} calls"
+    median = f"median of {sample.calls:,} calls"
     ringing = charts.percentile(sample.ringing_ms, 0.5)
     asked = len(sample.webhook_ms) + sample.webhook_errors
     mos = charts.percentile(sample.mos, 0.5)
@@ -103,7 +121,7 @@ def _figures(groups: Iterable[Group], live: dict[str, int], sample: Sample) -> l
         ),
         Figure("Answered", _share(answered, ended), "of calls that ended, 24 h",
                _log(range="day", status="completed")),
-        Figure("Post-dial delay", _ms(ringing), latest, _log(range="day")),
+        Figure("Post-dial delay", _ms(ringing), median, _log(range="day")),
         Figure(
             "Webhooks", _ms(charts.percentile(sample.webhook_ms, 0.5)),
             f"p95 {_ms(charts.percentile(sample.webhook_ms, 0.95))} · errors "
@@ -144,7 +162,9 @@ def hour_link(begin: datetime, zone: ZoneInfo) -> str:
     return _log(range="exact", since=since, until=until, tz=tz)
 
 
-def _domains(groups: Iterable[Group], live: dict[str, int], scope: Scope) -> list[Line]:
+def _domains(
+    groups: Iterable[Group], live: dict[str, int], sample: Sample, scope: Scope
+) -> list[Line]:
     groups = list(groups)
     names = overview.names_of_domains(
         scope, {group.domain_sid for group in groups if group.domain_sid} | set(live) - {""}
@@ -165,6 +185,11 @@ def _domains(groups: Iterable[Group], live: dict[str, int], scope: Scope) -> lis
             one.answered += group.answered
     for sid, count in live.items():
         line(sid).live += count
+    counted = {group.domain_sid for group in groups}
+    for sid, asked, errors in sample.webhooks:
+        if sid in counted:  # else it shows with its hour
+            line(sid).asked += asked
+            line(sid).refused += errors
     return sorted(lines.values(), key=lambda one: (-one.calls, one.name))[:_TOP_DOMAINS]
 
 

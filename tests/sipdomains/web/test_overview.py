@@ -17,7 +17,7 @@ from sipdomains.models import (
     OutboxMessage,
     SipNode,
 )
-from sipdomains.selectors import machinery, overview
+from sipdomains.selectors import daysample, machinery, overview
 from sipdomains.services import commands
 from sipdomains.web import charts
 from tests.sipdomains.web.conftest import NOON
@@ -26,8 +26,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _fresh_cache():
+def _fresh_cache(monkeypatch):
     cache.clear()
+    for module in (overview, daysample):  # time decides nothing
+        monkeypatch.setattr(module, "BUDGET_SECONDS", 600)
     yield
     cache.clear()
 
@@ -58,10 +60,29 @@ def test_a_day_is_counted_by_hour_domain_and_cause(make_call, domain):
 
 
 def test_past_hours_are_kept_and_the_present_one_not_for_long(make_call, django_assert_num_queries):
-    with django_assert_num_queries(24):
-        overview.last_day(EVERYTHING, NOON, budget=60)
+    make_call(NOON - timedelta(hours=3))
+    make_call(NOON - timedelta(hours=2), cause="", ended_at=None, status="in-progress")
+    # One piece of the present hour, twelve of the last one; others are asked how busy they are.
+    with django_assert_num_queries(1 + 12 + 2 * 22):
+        overview.last_day(EVERYTHING, NOON)
     with django_assert_num_queries(0):
-        overview.last_day(EVERYTHING, NOON, budget=60)
+        overview.last_day(EVERYTHING, NOON)
+    with django_assert_num_queries(1 + 3):  # calls of the last quarter of an hour have not settled
+        overview.last_day(EVERYTHING, NOON + timedelta(seconds=6))
+    later = NOON + timedelta(minutes=15, seconds=1)
+    # Pieces that have begun since then, those that had not settled, and where a call still went on.
+    with django_assert_num_queries(3 + 1 + 12 - 9 + 1):
+        overview.last_day(EVERYTHING, later)
+
+
+def test_an_hour_that_was_busy_is_counted_in_pieces(make_call, monkeypatch, domain):
+    monkeypatch.setattr(overview, "_BUSY", 2)
+    for minute in (0, 4, 5, 59):
+        make_call(NOON - timedelta(hours=3) + timedelta(minutes=minute), domain=domain)
+    make_call(NOON - timedelta(hours=5))
+    hours = {hour.begin.hour: hour for hour in overview.last_day(EVERYTHING, NOON)}
+    assert (hours[9].calls, hours[7].calls, hours[8].calls) == (4, 1, 0)
+    assert [(group.domain_sid, group.calls) for group in hours[9].groups] == [(domain.sid, 4)]
 
 
 def test_who_asks_first_pays_for_a_part_only(make_call, django_assert_num_queries):
@@ -70,18 +91,54 @@ def test_who_asks_first_pays_for_a_part_only(make_call, django_assert_num_querie
     assert [hour.groups is None for hour in hours] == [True] * 23 + [False]
 
 
-def test_delays_and_quality_come_from_the_latest_calls(make_call, add_event, add_attempt):
-    call = make_call(
-        media={"mos": 4.2, "jitter_ms": 3, "lost": 1, "packets_received": 99, "x": "y"}
-    )
+def test_delays_and_quality_come_from_some_calls_of_each_hour(
+    make_call, add_event, add_attempt, domain
+):
+    media = {"mos": 4.2, "jitter_ms": 3, "lost": 1, "packets_received": 99, "x": "y"}
+    call = make_call(media=media, domain=domain)
     add_event(call, "ringing", after=0.25, status="ringing")
     add_event(call, "answered", after=2, status="in-progress")
     add_attempt(call, duration_ms=40)
     add_attempt(call, duration_ms=9000, error_code=11205)
     make_call(media=[])
-    found = overview.sample(EVERYTHING, NOON + timedelta(minutes=1))
+    make_call(NOON - timedelta(hours=3), media={"mos": 3, "lost": None, "jitter_ms": "x"})
+    hours = daysample.day_sample(EVERYTHING, NOON + timedelta(minutes=1))
+    assert [hour.begin.hour for hour in hours if hour.sample.calls] == [9, 12]
+    found = hours[-1].sample
     assert (found.calls, found.ringing_ms, found.webhook_ms) == (2, (250.0,), (40.0,))
     assert (found.webhook_errors, found.mos, found.lost, found.received) == (1, (4.2,), 1, 99)
+    assert found.webhooks == ((domain.sid, 2, 1),)
+    whole = daysample.together(hour.sample for hour in hours)
+    assert (whole.calls, whole.mos, whole.jitter_ms) == (3, (3.0, 4.2), (3.0,))
+    theirs = daysample.day_sample(Scope(frozenset({"AC0"})), NOON + timedelta(minutes=1))
+    assert not any(hour.sample.calls for hour in theirs)
+
+
+def test_a_busy_minute_does_not_speak_for_its_hour(make_call, monkeypatch):
+    monkeypatch.setattr(daysample, "PER_QUARTER", 2)
+    for second in range(9):
+        make_call(NOON + timedelta(minutes=50, seconds=second), media={"mos": 1})
+    make_call(NOON + timedelta(minutes=5), media={"mos": 4})
+    found = daysample.day_sample(EVERYTHING, NOON + timedelta(minutes=55))[-1].sample
+    assert sorted(found.mos) == [1, 1, 4]
+
+
+def test_hours_are_looked_at_as_time_allows_and_once_they_have_settled_never_again(
+    make_call, django_assert_num_queries
+):
+    with django_assert_num_queries(4):  # a page of each quarter
+        hours = daysample.day_sample(EVERYTHING, NOON, budget=0)
+    assert [hour.sample is None for hour in hours] == [True] * 23 + [False]
+    with django_assert_num_queries(4 * 23):
+        daysample.day_sample(EVERYTHING, NOON)
+    with django_assert_num_queries(0):
+        daysample.day_sample(EVERYTHING, NOON)
+    with django_assert_num_queries(4 * 2):  # the present hour, and the last one
+        daysample.day_sample(EVERYTHING, NOON + timedelta(seconds=21))
+    with django_assert_num_queries(4 * 2):
+        daysample.day_sample(EVERYTHING, NOON + timedelta(minutes=16))
+    with django_assert_num_queries(4):
+        daysample.day_sample(EVERYTHING, NOON + timedelta(minutes=17))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +155,35 @@ def test_bars_stand_on_the_ground_and_fill_the_height():
     assert (second.low_height, second.high_height) == (50, 0)
     assert charts.bars([]) == []
     assert charts.bars([(0, 0)])[0].low_height == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ([], ""),
+        ([None, None], ""),
+        ([0, 5, 10], "M80.0 68.0h0L240.0 35.0L400.0 2.0"),
+        ([10, None, 99], "M80.0 2.0h0M400.0 2.0h0"),
+    ],
+)
+def test_curves_break_where_nothing_is_known(values, path):
+    assert charts.curve(values, 10) == path
+
+
+def test_page_draws_the_hours_and_says_whose_webhooks_fail(desk, make_call, add_attempt, domain):
+    assert "curves" not in text_of(desk.get("/")).partition("</head>")[2]
+    cache.clear()
+    call = make_call(timezone.now(), domain=domain, account=domain.account, media={"mos": 4.25})
+    add_attempt(call, duration_ms=40)
+    add_attempt(call, duration_ms=60, error_code=11200)
+    page = desk.get("/")
+    curves = {curve.name: curve for curve in page.context["curves"]}
+    assert set(curves) == {"Webhooks", "Audio quality (MOS)"}
+    [(_, count, usual, bad)] = curves["Webhooks"].rows
+    assert (count, usual, bad) == (1, "40 ms", "40 ms")
+    [line] = page.context["domains"]
+    assert line.webhook_errors == "50 %"
+    assert "of up to 40 calls of each hour" in text_of(page)
 
 
 # --- the page -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from sipdomains import selectors, sids
@@ -10,9 +11,12 @@ from sipdomains.access import scope_of
 from sipdomains.models import CallDirection
 from sipdomains.redaction import masked
 from sipdomains.selectors import CallStory
+from sipdomains.selectors.calllog import MAX_EVENTS as PAGE_EVENTS
+from sipdomains.selectors.wholecall import everything
 from sipdomains.web import exports
 from sipdomains.web.calls import beginning
 from sipdomains.web.course import course
+from sipdomains.web.export import streamed
 from sipdomains.web.formatting import party
 from sipdomains.web.pages import operator_page
 from sipdomains.web.pcap import capture
@@ -25,10 +29,17 @@ MAX_EVENTS = 20_000
 
 @operator_page
 @require_safe
-def as_json(request: HttpRequest, sid: str) -> HttpResponse:
-    story = _story(request, sid)
-    text = exports.whole(story, verdict(story.call, story.events, story.notifications))
-    return _file(text.encode("utf-8", "replace"), "application/json", f"{sid}.json")
+def as_json(request: HttpRequest, sid: str) -> HttpResponseBase:
+    """Written while it is sent: a call may have any number of events and requests."""
+    scope = scope_of(request.user)
+    story = _story(request, sid, PAGE_EVENTS)  # what its page tells the verdict by
+    found = verdict(story.call, story.events, story.notifications)
+    return streamed(
+        request,
+        exports.whole(story.call, found, everything(story.call, scope)),
+        "application/json",
+        f"{sid}.json",
+    )
 
 
 @operator_page
@@ -68,9 +79,9 @@ def as_pcap(request: HttpRequest, sid: str) -> HttpResponse:
     return _file(packets, "application/vnd.tcpdump.pcap", f"{sid}.pcap")
 
 
-def _story(request: HttpRequest, sid: str) -> CallStory:
+def _story(request: HttpRequest, sid: str, most: int = MAX_EVENTS) -> CallStory:
     known = sids.is_sid(sid, sids.CALL)
-    story = selectors.call_story(sid, scope_of(request.user), most=MAX_EVENTS) if known else None
+    story = selectors.call_story(sid, scope_of(request.user), most=most) if known else None
     if story is None:
         raise Http404(f"There is no call {sid[:40]} in the log.")
     return story

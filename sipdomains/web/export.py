@@ -51,19 +51,28 @@ def export_calls(request: HttpRequest, kind: str) -> HttpResponseBase:
     """``progress`` names the export, for who wants to ask how far it is."""
     wanted = CallFilterForm(request.GET).wanted(timezone.now())
     scope = scope_of(request.user)
+    given = request.GET.get("progress", "")
+    name = f"export:{request.user.pk}:{given}" if _ID.fullmatch(given) else ""
+    write = _csv if kind == "csv" else _json
+    stamp = timezone.now().strftime("%Y%m%d-%H%M%S")
+    content_type = "text/csv; charset=utf-8" if kind == "csv" else "application/json"
+    parts = write(_pages(wanted, scope, name))
+    return streamed(request, parts, content_type, f"calls-{stamp}.{kind}")
+
+
+def streamed(
+    request: HttpRequest, parts: Iterator[str], content_type: str, name: str
+) -> HttpResponseBase:
+    """A file that is written while it is sent; 503 when too many are. ``parts`` has not begun."""
     if not _places.acquire(blocking=False):
         response = HttpResponse("Too many exports run. Try again in a moment.\n", "text/plain", 503)
         response["Retry-After"] = "10"
         return response
-    given = request.GET.get("progress", "")
-    name = f"export:{request.user.pk}:{given}" if _ID.fullmatch(given) else ""
-    write = _csv if kind == "csv" else _json
-    content = _Chunks(write(_pages(wanted, scope, name)))
-    stamp = timezone.now().strftime("%Y%m%d-%H%M%S")
+    content = _Chunks(parts)
     return StreamingHttpResponse(
         _AsyncChunks(content) if isinstance(request, ASGIRequest) else content,
-        content_type="text/csv; charset=utf-8" if kind == "csv" else "application/json",
-        headers={"Content-Disposition": f'attachment; filename="calls-{stamp}.{kind}"'},
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 

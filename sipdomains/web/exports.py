@@ -6,17 +6,18 @@ What the pages mask is masked here too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 
-from sipdomains.models import CallEvent
+from sipdomains.models import Call, CallEvent, Notification
 from sipdomains.redaction import masked, masked_pairs
-from sipdomains.selectors import CallStory
+from sipdomains.selectors.wholecall import Everything
 from sipdomains.web.course import Course, Row
 from sipdomains.web.errorcodes import explain
 from sipdomains.web.pcap import Message
@@ -25,6 +26,7 @@ from sipdomains.web.verdict import Verdict
 _LEFT_OUT = frozenset({"spool_path", "claimed_until", "published", "account_id", "order"})
 _PAIRS = frozenset({"headers", "parameters", "request_headers", "response_headers"})
 _LANE = 22
+_ROWS_AT_ONCE = 100
 # Our address and the peer's where they are not known, of each version of IP (RFC 5737, 3849).
 _UNKNOWN = (("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2"))
 
@@ -32,30 +34,49 @@ _UNKNOWN = (("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2"))
 # --- JSON -----------------------------------------------------------------------------------------
 
 
-def whole(story: CallStory, verdict: Verdict) -> str:
-    """Everything that is stored about a call, as JSON text."""
-    events = sorted([*story.events, *story.others], key=lambda event: (event.at, event.seq))
-    document = {
-        "call": _values(story.call),
+def whole(call: Call, verdict: Verdict, everything: Everything) -> Iterator[str]:
+    """Everything that is stored about a call, as JSON text; some rows at a time are in memory."""
+    head = {
+        "call": _values(call),
         "verdict": {
             "headline": verdict.headline,
             "reason": masked(verdict.reason),
             "whose_turn": verdict.turn,
             "how_to_mend": verdict.mend,
         },
-        "legs": [_values(leg) for leg in story.legs if leg.sid != story.call.sid],
-        "events": [_event(event) for event in events],
-        "webhook_requests": [_values(row) for row in story.webhook_requests],
-        "notifications": [
-            _values(note) | {"title": explain(note.code).title, "mend": explain(note.code).mend}
-            for note in story.notifications
-        ],
-        "recordings": [_values(row) for row in story.recordings],
-        "transfers": [_values(row) for row in story.transfers],
-        "callbacks": [_values(row) for row in story.callbacks],
-        "complete": story.complete,
     }
-    return json.dumps(document, cls=DjangoJSONEncoder, ensure_ascii=False, indent=1)
+    yield _json(head).removesuffix("\n}")
+    parts: tuple[tuple[str, Iterator[Any]], ...] = (
+        ("legs", map(_values, everything.legs)),
+        ("events", map(_event, everything.events)),
+        ("webhook_requests", map(_values, everything.webhook_requests)),
+        ("notifications", map(_explained, everything.notifications)),
+        ("recordings", map(_values, everything.recordings)),
+        ("transfers", map(_values, everything.transfers)),
+        ("callbacks", map(_values, everything.callbacks)),
+    )
+    for name, rows in parts:
+        yield f',\n "{name}": '
+        yield from _list(rows)
+    # Files of before have said whether something was left out.
+    yield ',\n "complete": true\n}\n'
+
+
+def _list(rows: Iterator[Any]) -> Iterator[str]:
+    mark = "["
+    while batch := list(islice(rows, _ROWS_AT_ONCE)):
+        yield mark + "\n" + ",\n".join(map(_json, batch))
+        mark = ","
+    yield "[]" if mark == "[" else "\n]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, indent=1)
+
+
+def _explained(note: Notification) -> dict[str, Any]:
+    explained = explain(note.code)
+    return _values(note) | {"title": explained.title, "mend": explained.mend}
 
 
 def _values(row: Model) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sipdomains import access
+from sipdomains.models import Account, CallEvent
+from sipdomains.selectors import wholecall
 from sipdomains.web.pcap import Message, capture, checksum, consistent
 from tests.programs import needed
 from tests.sipdomains.web.conftest import NOON
@@ -162,7 +165,7 @@ def call(make_call, add_event, add_attempt, add_note):
 def test_json_has_everything_and_no_secret(desk, call):
     answer = desk.get(f"/calls/{call.sid}/call.json")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{call.sid}.json"'
-    text = answer.content.decode()
+    text = b"".join(answer).decode()
     assert "hunter2" not in text
     whole = json.loads(text)
     assert whole["call"]["headers"] == [["X-Account", "42"], ["Authorization", "…"]]
@@ -171,6 +174,40 @@ def test_json_has_everything_and_no_secret(desk, call):
     assert whole["webhook_requests"][0]["status"] == 200
     assert whole["notifications"][0]["mend"]
     assert len(whole["legs"]) == 1
+
+
+def test_json_leaves_nothing_out_however_much_there_is(
+    desk, call, make_call, add_attempt, monkeypatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(wholecall, "CHUNK", 50)  # less than what shares one moment
+    [child] = call.children.all()
+    CallEvent.objects.filter(call__in=[call, child]).delete()
+    CallEvent.objects.bulk_create(
+        CallEvent(call=one, seq=seq, at=NOON + timedelta(seconds=seq // 60), kind="sip")
+        for one in (call, child) for seq in range(1, 701)
+    )  # fmt: skip
+    for _ in range(120):
+        add_attempt(call, url="http://app/", at=NOON)
+    with django_assert_max_num_queries(60):
+        whole = json.loads(b"".join(desk.get(f"/calls/{call.sid}/call.json")))
+    told = [(event["call_sid"], event["seq"]) for event in whole["events"]]
+    assert sorted(told) == [(one.sid, seq) for one in (call, child) for seq in range(1, 701)]
+    assert [event["at"] for event in whole["events"]] == sorted(e["at"] for e in whole["events"])
+    assert len({row["id"] for row in whole["webhook_requests"]}) == 121
+    assert (whole["complete"], whole["recordings"], len(whole["legs"])) == (True, [], 1)
+
+
+def test_json_of_a_call_has_nothing_of_legs_that_are_not_theirs(
+    client, make_user, make_call, add_event, domain
+):
+    other = Account.objects.create(friendly_name="Other")
+    call = make_call(account=domain.account)
+    child = make_call(parent=call, account=other)
+    add_event(child, "sip", {"text": "INVITE"})
+    client.force_login(make_user("member", access.VIEWER, accounts=[domain.account]))
+    whole = json.loads(b"".join(client.get(f"/calls/{call.sid}/call.json")))
+    assert (whole["legs"], whole["events"]) == ([], [])
+    assert client.get(f"/calls/{child.sid}/call.json").status_code == 404
 
 
 def test_ladder_is_plain_text(desk, call):

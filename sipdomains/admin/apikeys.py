@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
@@ -82,7 +83,8 @@ class ApiKeyAdmin(ConfigurationAdmin):
         if "sure" in request.POST:
             for key in keys:
                 apikeys.revoke(key, timezone.now())
-            self.message_user(request, f"{len(keys)} API keys revoked.")
+            done = f"{len(keys)} API key{pluralize(len(keys))} revoked."
+            self.message_user(request, done, messages.SUCCESS)
             return None
         context = {
             **self.admin_site.each_context(request),

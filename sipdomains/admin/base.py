@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet, UniqueConstraint
 from django.forms import BaseInlineFormSet
+from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import _get_foreign_key
 from django.http import HttpRequest
 
@@ -98,6 +99,13 @@ _HISTORY_PAGE = 100
 class ConstrainedFormSet(BaseInlineFormSet):  # type: ignore[type-arg] # generic in the stubs only
     """Checks unique constraints, which Django leaves out where they involve the parent's key: what
     is there twice is told at its line instead of failing when it is saved."""
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        """The heading of a column is no label: each field says itself what it is."""
+        super().add_fields(form, index)
+        for name, field in form.fields.items():
+            label = "Delete" if name == DELETION_FIELD_NAME else str(field.label or name)
+            field.widget.attrs.setdefault("aria-label", label.capitalize())
 
     def clean(self) -> None:
         super().clean()

@@ -56,7 +56,7 @@ class HistoryAdmin(LogEntryAdminMixin, ReadOnlyAdmin):  # type: ignore[misc] # w
     @admin.display(description="time", ordering="timestamp")
     def time(self, entry: Any) -> SafeString:
         at = f"{localtime(entry.timestamp):%Y-%m-%d %H:%M:%S}"
-        return format_html('<span style="white-space: nowrap">{}</span>', at)
+        return format_html('<time class="at">{}</time>', at)
 
     @admin.display(description="by", ordering="actor")
     def who(self, entry: Any) -> str:

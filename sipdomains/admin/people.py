@@ -39,6 +39,7 @@ class AuthenticatorInline(ReadOnlyInline):
 class DeskUserAdmin(UserAdmin):  # type: ignore[type-arg] # generic in the stubs only
     inlines = (AccountMemberInline, AuthenticatorInline)
     list_display = ("username", "roles", "accounts", "is_staff", "is_superuser", "last_login")
+    readonly_fields = ("last_login", "date_joined")
     list_filter = ("is_superuser", "is_active", "groups")
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -86,6 +86,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "sipdomains" / "templates"],  # some of which stand for the admin's own
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -13,6 +13,7 @@ from tests.sipdomains.web.test_in_browser import press, size, wait
 
 DESK, PHONE = (1366, 900), (390, 844)
 MOST_STOPS = 150
+PATIENCE = 40  # seconds, for a machine that is busy with other tests
 
 # What has the focus: whether it is what is looked for, and what is wrong with the stop.
 _STOP = """
@@ -47,7 +48,7 @@ return [found, fault && fault + name];
 def arrived(browser, selector):
     """The page that has this is there, whole."""
     script = "return document.readyState === 'complete' && !!document.querySelector(arguments[0])"
-    wait(browser, lambda _: browser.execute_script(script, selector))
+    wait(browser, lambda _: browser.execute_script(script, selector), PATIENCE)
 
 
 def tab_to(browser, selector, *, width, key=Keys.TAB):
@@ -80,7 +81,7 @@ class Walker:
         arrived(self.browser, selector)
 
     def wait(self, condition):
-        return wait(self.browser, lambda _: condition())
+        return wait(self.browser, lambda _: condition(), PATIENCE)
 
     def skip(self):
         """To the content, by the link that is the first stop of each page."""
@@ -88,8 +89,8 @@ class Walker:
         self.press(Keys.ENTER)
         self.until("return document.activeElement.tagName === 'MAIN'")
 
-    def to(self, selector):
-        tab_to(self.browser, selector, width=self.width)
+    def to(self, selector, key=Keys.TAB):
+        tab_to(self.browser, selector, width=self.width, key=key)
 
     def press(self, *keys):
         press(self.browser, *keys)
@@ -101,7 +102,9 @@ class Walker:
         arrived(self.browser, leads_to)
 
     def until(self, script, *arguments):
-        return wait(self.browser, lambda _: self.browser.execute_script(script, *arguments))
+        return wait(
+            self.browser, lambda _: self.browser.execute_script(script, *arguments), PATIENCE
+        )
 
     def focus_of_row(self, key):
         """The id of the row that ``key`` leads to."""

@@ -14,9 +14,18 @@ from sipdomains.models import (
     ApiKey,
     Application,
     CallAclMapping,
+    CallCommand,
+    CallCredentialListMapping,
+    CallOrder,
+    Credential,
     CredentialList,
     IpAccessControlList,
     IpAddress,
+    OutboxMessage,
+    Registration,
+    SipNode,
+    Transfer,
+    Trunk,
 )
 from sipdomains.services import benchruns, recording_files, testcalls
 from tests.sipdomains.sounds import start_recording, write_tone
@@ -99,6 +108,37 @@ def whole(place, make_call, add_event, add_attempt, add_note, tmp_path):
     row.size = recording_files.store(str(write_tone(Path(row.spool_path), 3.0)), row.file.name)
     row.save()
     return call
+
+
+@pytest.fixture
+def a_row_of_each(place, whole):
+    """Of what the admin lists, what is not there by the other scenes."""
+    now = timezone.now()
+    SipNode.objects.create(
+        boot_id="b", contact="sip:[2001:db8::7]:5060", started_at=now, heartbeat_at=now
+    )
+    CallCommand.objects.create(call=whole, kind="hangup", requested_by="operator", requested_at=now)
+    CallOrder.objects.create(call=whole, account=place.account, created_at=now, due_at=now)
+    OutboxMessage.objects.create(
+        id="m", stream="s", position=0, purpose="status-callback", created_at=now, method="POST",
+        url=f"https://{LONG}/status/events?tenant=0123456789", next_at=now, call=whole,
+    )  # fmt: skip
+    Transfer.objects.create(
+        call=whole, number=1, direction="out", target=f"sip:200@{LONG}", requested_at=now,
+        changed_at=now,
+    )  # fmt: skip
+    Registration.objects.create(
+        domain=place, username="alice", contact_uri=f"sip:alice@{LONG}:5062;transport=tcp",
+        sip_call_id="c", cseq=1, transport="tcp", received_host=STRANGER, received_port=5062,
+        local_host="192.0.2.1", local_port=5060, node="b", registered_at=now, refreshed_at=now,
+        expires_at=now + timedelta(hours=1),
+    )  # fmt: skip
+    Trunk.objects.create(account=place.account, friendly_name="Provider", host=LONG)
+    listed = CredentialList.objects.get()
+    user = Credential(credential_list=listed, username="alice")
+    user.set_password("Correct9HorseX")
+    user.save()
+    CallCredentialListMapping.objects.create(domain=place, credential_list=listed)
 
 
 def bench_run(user, domain):

@@ -40,7 +40,7 @@ def walker(request, browser, live_server, operator):
     walker.press("operator", Keys.TAB, "correct horse", Keys.ENTER)
     walker.until("return location.pathname === '/'")
     yield walker
-    told = browser.get_log("browser")
+    told = test_in_browser.complaints(browser)
     browser.get("about:blank")  # nothing is asked for any more while the database is emptied
     assert told == []
 

@@ -59,6 +59,11 @@ def wait(browser, condition, seconds=10):
     return patience.until(condition)
 
 
+def complaints(browser):
+    """What fails, and what our policy forbids. (Hints, as for password managers, are DEBUG.)"""
+    return [one["message"] for one in browser.get_log("browser") if one["level"] != "DEBUG"]
+
+
 def is_wider(browser, width):
     """Whether one has to scroll sideways. (A phone's own width grows with what is on it.)"""
     return browser.execute_script("return document.documentElement.scrollWidth") > width

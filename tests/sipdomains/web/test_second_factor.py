@@ -262,8 +262,6 @@ def test_a_superuser_removes_it_in_the_admin_and_that_is_on_record(client, with_
     form = page.context["adminform"].form
     data = {name: form[name].value() for name in form.fields if name != "password"}
     data = {name: value for name, value in data.items() if value not in (None, False)}
-    joined = form["date_joined"].value()
-    data |= {"date_joined_0": f"{joined:%Y-%m-%d}", "date_joined_1": f"{joined:%H:%M:%S}"}
     for inline in page.context["inline_admin_formsets"]:
         management = inline.formset.management_form
         data |= {bound.html_name: bound.value() for bound in management}

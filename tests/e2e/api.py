@@ -66,7 +66,7 @@ def shell(server: Server, code: str) -> str:
     return server.manage("shell", "--no-imports", "-c", code).stdout
 
 
-def status_is(rest: Client, sid: str, wanted: str, seconds: float = 15.0) -> Any:
+def status_is(rest: Client, sid: str, wanted: str, seconds: float = 30.0) -> Any:
     """The call, once it has that status."""
 
     def fetched() -> Any:

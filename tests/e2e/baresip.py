@@ -66,10 +66,10 @@ class Baresip:
     def output(self) -> str:
         return self._output.read_text("utf-8", "replace")
 
-    def wait_until(self, what: str, seconds: float = 15.0) -> None:
+    def wait_until(self, what: str, seconds: float = 30.0) -> None:
         wait_for(f"baresip: {what}", lambda: what in self.output, seconds)
 
-    def wait_until_over(self, seconds: float = 25.0) -> None:
+    def wait_until_over(self, seconds: float = 45.0) -> None:
         wait_for("end of baresip's call", lambda: "session closed" in self.output, seconds)
 
     def press(self, key: str) -> None:

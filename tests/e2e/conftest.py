@@ -56,7 +56,16 @@ def open_domain(server: Server, web_application: Application) -> dict[str, objec
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server of this test alone, which may kill it."""
-    running = Server(tmp_path / "home")
+    yield from _alone(Server(tmp_path / "home"))
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[Server]:
+    """The same, with an empty home."""
+    yield from _alone(Server(tmp_path / "home", migrated=False))
+
+
+def _alone(running: Server) -> Iterator[Server]:
     yield running
     if running.process is not None and running.process.poll() is None:
         running.process.kill()

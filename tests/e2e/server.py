@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
 USER, PASSWORD = "alice", "Correct9HorseX"
 DOMAIN = "pbx.example.net"
+DATABASE = "sipdomains.sqlite3"
 
 
 def free_port() -> int:
@@ -51,7 +56,7 @@ def call_id_of(ladder: str) -> str:
     return found[1]
 
 
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true value of ``condition``; fails the test when none comes in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -60,6 +65,36 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> 
             return value
         time.sleep(0.02)
     raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def _environment(home: Path, **values: str) -> dict[str, str]:
+    """Of a process of ours. It keeps bytecode: else each would compile all our modules anew."""
+    own = {
+        "DJANGO_SETTINGS_MODULE": "sipdomains.settings",
+        "SIPDOMAINS_HOME": str(home),
+        "SIPDOMAINS_ENV_FILE": os.devnull,
+        **values,
+    }
+    left_out = (
+        "SECRET_KEY",
+        "FIELD_ENCRYPTION_KEYS",
+        "SIP_NONCE_SECRET",
+        "PYTHONDONTWRITEBYTECODE",
+    )
+    return {name: one for name, one in (os.environ | own).items() if name not in left_out}
+
+
+@functools.cache
+def _migrated_database() -> Path:
+    """An empty one that a new home begins with: migrations are most of a server's first start."""
+    home = Path(tempfile.mkdtemp(prefix="sipdomains-migrated-"))
+    atexit.register(shutil.rmtree, home)
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT, env=_environment(home), check=True, timeout=90,
+    )  # fmt: skip
+    assert not (home / f"{DATABASE}-wal").exists()
+    return home / DATABASE
 
 
 class Listening(Protocol):
@@ -71,19 +106,20 @@ class Listening(Protocol):
 class Server:
     """``runsipserver`` with a data folder and ports of its own; ``embedded`` as ``make run``."""
 
-    def __init__(self, home: Path, *, embedded: bool = True, **environment: str) -> None:
+    def __init__(
+        self, home: Path, *, embedded: bool = True, migrated: bool = True, **environment: str
+    ) -> None:
+        """Not ``migrated``: from nothing, as an operator starts it for the first time."""
         self._options = ["--embedded"] if embedded else ["--drain", "0"]
         self.home = home
         self.sip_port = free_port()
         self.web_port = free_port()
         self.output = home / "server.log"
         home.mkdir(parents=True, exist_ok=True)
+        if migrated:
+            shutil.copyfile(_migrated_database(), home / DATABASE)
         rtp = 12000 + (os.getpid() * 7 + self.sip_port) % 200 * 100  # below the ephemeral ports
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if name != "SIPDOMAINS_HOME"},
-            "DJANGO_SETTINGS_MODULE": "sipdomains.settings",
-            "SIPDOMAINS_HOME": str(home),
-            "SIPDOMAINS_ENV_FILE": os.devnull,
+        own = {
             "SIP_LISTEN": ",".join(
                 f"{transport}:{host}:{self.sip_port}"
                 for host in ("127.0.0.1", "[::1]")
@@ -94,10 +130,8 @@ class Server:
             "SIP_REALM": "sip.example.net",
             "MEDIA_WORKERS": "1",
             "REFER_TIMEOUT": "5s",
-            **environment,
         }
-        for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "SIP_NONCE_SECRET"):
-            self.environment.pop(name, None)
+        self.environment = _environment(home, **(own | environment))
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- the process ------------------------------------------------------------------------
@@ -171,14 +205,14 @@ class Server:
     # --- the record, read as any other program would ----------------------------------------
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        connection = sqlite3.connect(f"file:{self.home}/sipdomains.sqlite3?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{self.home}/{DATABASE}?mode=ro", uri=True)
         connection.row_factory = sqlite3.Row
         try:
             return [dict(row) for row in connection.execute(query, values)]
         finally:
             connection.close()
 
-    def call(self, sip_call_id: str, *, seconds: float = 15.0) -> dict[str, Any]:
+    def call(self, sip_call_id: str, *, seconds: float = 30.0) -> dict[str, Any]:
         """The newest call of that Call-ID once its row is final."""
         query = "SELECT * FROM sipdomains_call WHERE sip_call_id = ? ORDER BY started_at DESC"
 

@@ -32,7 +32,6 @@ class Stack:
             folder, embedded=False, CELERY_BROKER_URL=redis.url, BUS_URL=redis.url,
             WEBHOOK_TOTAL_TIMEOUT=f"{TOTAL_SECONDS}s",
         )  # fmt: skip
-        self.server.manage("migrate", "--verbosity", "0")
         self.server.create_domain(OPEN_DOMAIN, voice_url, "--allow", "127.0.0.0/8")
         self._log = folder / "celery.log"
 

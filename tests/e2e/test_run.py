@@ -36,39 +36,39 @@ def dial_demo(server: Server, wav: Path, where: str) -> str:
 
 
 def test_second_start_reuses_the_home_and_several_run_side_by_side(
-    server: Server, own_server: Server, tmp_path: Path
+    server: Server, fresh_server: Server, tmp_path: Path
 ) -> None:
     assert len(printed(server, "dial")) == 4  # of the server that runs beside
-    own_server.start()
-    ladder = dial_demo(own_server, tmp_path / "first.wav", "transport=udp")
-    row = own_server.call(call_id_of(ladder))
+    fresh_server.start()
+    ladder = dial_demo(fresh_server, tmp_path / "first.wav", "transport=udp")
+    row = fresh_server.call(call_id_of(ladder))
     assert (row["cause"], row["sip_status"]) == ("caller-hangup", 200)
-    [log] = printed(own_server, "call log")
+    [log] = printed(fresh_server, "call log")
     with urllib.request.urlopen(log.strip()) as page:  # the login page
         assert page.status == 200
         assert b"<form" in page.read()
-    text = own_server.output.read_text()
+    text = fresh_server.output.read_text()
     assert text.count("(shown once)") == 1
     assert text.rstrip().splitlines().count("ready") == 1
-    assert own_server.stop() == 0
-    with closing(sqlite3.connect(own_server.home / "sipdomains.sqlite3")) as database, database:
+    assert fresh_server.stop() == 0
+    with closing(sqlite3.connect(fresh_server.home / "sipdomains.sqlite3")) as database, database:
         database.execute("UPDATE sipdomains_sipnode SET stopped_at = '2020-01-01 00:00:00'")
 
-    own_server.environment["SIP_DIGEST_ALGORITHMS"] = "SHA-256"
-    own_server.start()
-    text = own_server.output.read_text()
+    fresh_server.environment["SIP_DIGEST_ALGORITHMS"] = "SHA-256"
+    fresh_server.start()
+    text = fresh_server.output.read_text()
     assert text.count("(shown once)") == 1
-    users = [line for line in printed(own_server, "user") if "password" in line]
+    users = [line for line in printed(fresh_server, "user") if "password" in line]
     demo = [line for line in users if "(shown once)" not in line]
     assert len(demo) == 2
     assert demo[0] == demo[1]
-    assert len(own_server.rows("SELECT sid FROM sipdomains_call")) == 1
+    assert len(fresh_server.rows("SELECT sid FROM sipdomains_call")) == 1
     ladder = dial_demo(
-        own_server, tmp_path / "second.wav", f"[::1]:{own_server.sip_port};transport=tcp"
+        fresh_server, tmp_path / "second.wav", f"[::1]:{fresh_server.sip_port};transport=tcp"
     )
     for name in ("Proxy-Authenticate", "Proxy-Authorization"):
         assert "algorithm=SHA-256" in next(re.finditer(rf"^{name}: .*$", ladder, re.MULTILINE))[0]
-    assert len(own_server.rows("SELECT sid FROM sipdomains_call")) == 2
+    assert len(fresh_server.rows("SELECT sid FROM sipdomains_call")) == 2
     nodes = "SELECT boot_id FROM sipdomains_sipnode"
-    wait_for("nodes of long ago forgotten", lambda: len(own_server.rows(nodes)) == 1)
-    own_server.stop_in_order()
+    wait_for("nodes of long ago forgotten", lambda: len(fresh_server.rows(nodes)) == 1)
+    fresh_server.stop_in_order()

@@ -89,7 +89,7 @@ def test_operator_reads_a_call_and_has_a_request_repeated(
 
     # A notification leads to its place; kinds of rows can be hidden.
     browser.find_element(By.CSS_SELECTOR, ".notes a").click()
-    assert browser.current_url.endswith("#n-" + story.notifications.get().sid)
+    wait(browser, lambda _: browser.current_url.endswith("#n-" + story.notifications.get().sid))
     browser.find_element(By.ID, "show-sip").send_keys(Keys.SPACE)
     assert not shown(browser, "#m-1")
     assert shown(browser, ".row.g-http")

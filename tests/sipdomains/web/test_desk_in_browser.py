@@ -16,6 +16,7 @@ from tests.sipdomains.web.test_in_browser import (
     press,
     rows,
     size,
+    text,
     wait,
 )
 from tests.sipdomains.web.test_live_updates import (
@@ -43,7 +44,7 @@ def test_calls_appear_and_change_by_events(
     old = make_call(timezone.now() - timedelta(minutes=5))
     size(browser, 1366, 900)
     arrive(browser, asgi_server)
-    wait(browser, lambda _: "live" in browser.find_element(By.CSS_SELECTOR, "[data-live]").text)
+    wait(browser, lambda _: "live" in text(browser, "[data-live]"))
     # From here on nothing is asked for: whatever comes, comes by the stream.
     browser.execute_script(
         "addEventListener('htmx:beforeRequest', (event) => event.preventDefault(), true)"
@@ -59,8 +60,7 @@ def test_calls_appear_and_change_by_events(
         status="busy", cause="callee-busy", reason="The callee is busy.", ended_at=now,
         updated_at=now, sip_status=486,
     )  # fmt: skip
-    text = lambda: browser.find_element(By.CSS_SELECTOR, ".calls tbody tr").text  # noqa: E731
-    wait(browser, lambda _: "The callee is busy." in text())
+    wait(browser, lambda _: "The callee is busy." in text(browser, ".calls tbody tr"))
     assert focused(browser) == f"call-{fresh.sid}"  # the row was exchanged under the focus
     assert browser.get_log("browser") == []
 
@@ -72,7 +72,7 @@ def test_the_keyboard_alone_leads_everywhere(
     size(browser, 1366, 900)
     arrive(browser, asgi_server)
     press(browser, "?")
-    assert browser.find_element(By.ID, "keys").is_displayed()
+    wait(browser, lambda _: browser.find_element(By.ID, "keys").is_displayed())
     press(browser, Keys.ESCAPE)
     wait(browser, lambda _: not browser.find_element(By.ID, "keys").is_displayed())
     press(browser, "n")

@@ -22,7 +22,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # browsers are slow on a busy machine
 
 
 def start_browser(profile, downloads=None):
@@ -35,7 +35,9 @@ def start_browser(profile, downloads=None):
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(needed("chromedriver"))
-    return webdriver.Chrome(options=options, service=service)
+    driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(60)
+    return driver
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def size(browser, width, height):
 EXCHANGED = (NoSuchElementException, StaleElementReferenceException)
 
 
-def wait(browser, condition, seconds=10):
+def wait(browser, condition, seconds=30):
     patience = WebDriverWait(browser, seconds, poll_frequency=0.05, ignored_exceptions=EXCHANGED)
     return patience.until(condition)
 
@@ -73,6 +75,11 @@ def rows(browser):
     return browser.execute_script(
         "return [...document.querySelectorAll('.row-link')].map(link => link.id.slice(5))"
     )
+
+
+def text(browser, selector):
+    """What is to be seen of the first such element; nothing of what is closed or hidden."""
+    return browser.find_element(By.CSS_SELECTOR, selector).text
 
 
 def press(browser, *keys):
@@ -123,11 +130,10 @@ def test_an_operator_finds_and_opens_a_call_by_keyboard(
     size(browser, width, height)
     browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
     log_in(browser, live_server.url)
-    assert rows(browser) == [call.sid for call in (refused, *reversed(calls))]
-    shown = browser.find_element(By.CSS_SELECTOR, ".call time")
+    wait(browser, lambda _: rows(browser) == [call.sid for call in (refused, *reversed(calls))])
     tokyo = timezone.localtime(refused.started_at, timezone.get_fixed_timezone(9 * 60))
-    assert shown.text == tokyo.strftime("%Y-%m-%d %H:%M:%S")
-    assert shown.get_attribute("title").endswith(" UTC")
+    wait(browser, lambda _: text(browser, ".call time") == tokyo.strftime("%Y-%m-%d %H:%M:%S"))
+    wait(browser, lambda _: browser.find_elements(By.CSS_SELECTOR, ".call time[title$=' UTC']"))
 
     # A call that comes in appears by itself; what has the focus keeps it.
     press(browser, "j", "j")
@@ -141,7 +147,7 @@ def test_an_operator_finds_and_opens_a_call_by_keyboard(
     # While a filter is edited nothing is exchanged under the reader's hands.
     press(browser, "/", "mall")
     assert focused(browser) == "id_q"
-    assert "paused" in browser.find_element(By.CSS_SELECTOR, "[data-live]").get_attribute("class")
+    wait(browser, lambda _: browser.find_elements(By.CSS_SELECTOR, "[data-live].paused"))
     press(browser, Keys.ENTER)
     wait(browser, lambda _: rows(browser) == [refused.sid])
     assert browser.current_url.partition("?")[2] == "q=mall&tz=Asia%2FTokyo"
@@ -149,12 +155,13 @@ def test_an_operator_finds_and_opens_a_call_by_keyboard(
 
     press(browser, Keys.ENTER)
     wait(browser, lambda _: refused.sid in browser.current_url)
-    assert "Refused with 403" in browser.find_element(By.CSS_SELECTOR, ".verdict").text
+    wait(browser, lambda _: "Refused with 403" in text(browser, ".verdict"))
     assert len(browser.find_elements(By.CSS_SELECTOR, ".course .arrow")) == 2
     browser.find_element(By.CSS_SELECTOR, "#m-2 summary").send_keys(Keys.ENTER)
-    text = browser.find_element(By.CSS_SELECTOR, "#m-2 pre")
-    wait(browser, lambda _: text.is_displayed())
-    assert text.text == "407 Proxy Authentication Required (INVITE) text"
+    wait(
+        browser,
+        lambda _: text(browser, "#m-2 pre") == "407 Proxy Authentication Required (INVITE) text",
+    )
     assert not is_wider(browser, width)
 
     browser.find_element(By.CSS_SELECTOR, "[data-back]").click()
@@ -176,17 +183,18 @@ def test_a_live_call_becomes_final_under_the_readers_eyes(
     size(browser, 1366, 900)
     log_in(browser, live_server.url)
     browser.get(f"{live_server.url}/calls/{call.sid}/")
-    browser.find_element(By.CSS_SELECTOR, "#m-1 summary").click()
+    # In one step: the page may exchange the element between finding and clicking it.
+    browser.execute_script("document.querySelector('#m-1 summary').click()")
     add_event(call, "sip", {"dir": "in", "summary": "BYE", "text": "BYE text"}, after=5)
     wait(browser, lambda _: browser.find_elements(By.ID, "m-2"))
-    assert browser.find_element(By.CSS_SELECTOR, "#m-1 pre").is_displayed()
+    wait(browser, lambda _: text(browser, "#m-1 pre") == "INVITE text")
     call.status, call.duration = "completed", 5
     call.ended_at = call.updated_at = now - timedelta(minutes=1)  # settled at once
     call.reason, call.cause = "The caller hung up.", "caller-hangup"
     call.save()
     wait(browser, lambda _: not browser.find_elements(By.CSS_SELECTOR, "[data-poll]"))
-    assert "Completed after 5 s" in browser.find_element(By.CSS_SELECTOR, ".verdict").text
-    assert browser.find_element(By.CSS_SELECTOR, "#m-1 pre").is_displayed()
+    wait(browser, lambda _: "Completed after 5 s" in text(browser, ".verdict"))
+    wait(browser, lambda _: text(browser, "#m-1 pre") == "INVITE text")
     assert browser.get_log("browser") == []
 
 

@@ -26,7 +26,7 @@ _SUBRESOURCES = {
 
 
 class AccountInput(Input):
-    CODES = {"FriendlyName": 20002}
+    CODES = {"FriendlyName": vendor.BAD_NAME}
     FriendlyName = serializers.CharField(source="friendly_name", max_length=64, required=False)
 
 

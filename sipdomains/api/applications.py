@@ -7,9 +7,10 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from sipdomains.api.fields import Constant, Flag, Input, Text, method, url
-from sipdomains.api.output import ConfigurationOutput
+from sipdomains.api import vendor
+from sipdomains.api.fields import Flag, Input, Text, method, url
 from sipdomains.api.resources import Resource
+from sipdomains.api.voice import VoiceInput, VoiceOutput
 from sipdomains.models import Application
 
 # Stored as they are given, for nothing here sends text messages.
@@ -25,25 +26,14 @@ _MESSAGING = {
 }
 
 
-class ApplicationInput(Input):
-    CODE = 20422
+class ApplicationInput(VoiceInput):
     CODES = {
-        "FriendlyName": 20002,
-        "VoiceUrl": 21402,
-        "VoiceFallbackUrl": 21402,
-        "StatusCallback": 21402,
-        "VoiceMethod": 21403,
-        "VoiceFallbackMethod": 21403,
-        "StatusCallbackMethod": 21403,
+        **VoiceInput.CODES,
+        "FriendlyName": vendor.BAD_NAME,
+        "StatusCallback": vendor.BAD_URL,
+        "StatusCallbackMethod": vendor.BAD_METHOD,
     }
 
-    FriendlyName = serializers.CharField(
-        source="friendly_name", max_length=64, required=False, allow_blank=True
-    )
-    VoiceUrl = url("voice_url")
-    VoiceMethod = method("voice_method")
-    VoiceFallbackUrl = url("voice_fallback_url")
-    VoiceFallbackMethod = method("voice_fallback_method")
     StatusCallback = url("status_callback")
     StatusCallbackMethod = method("status_callback_method")
     VoiceCallerIdLookup = Flag(required=False)
@@ -56,13 +46,7 @@ class ApplicationInput(Input):
     MessageStatusCallback = url()
 
 
-class ApplicationOutput(ConfigurationOutput):
-    api_version = Constant("2010-04-01")
-    friendly_name = Text()
-    voice_url = Text()
-    voice_method = serializers.CharField()
-    voice_fallback_url = Text()
-    voice_fallback_method = serializers.CharField()
+class ApplicationOutput(VoiceOutput):
     status_callback = Text()
     status_callback_method = serializers.CharField()
     voice_caller_id_lookup = serializers.SerializerMethodField()

@@ -8,10 +8,12 @@ from django.core.exceptions import ValidationError as ModelInvalid
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
 
+from sipdomains.api import vendor
 from sipdomains.api.errors import ApiError, not_found
 from sipdomains.api.fields import Constant, Flag, Input, Text, Time, method, url
 from sipdomains.api.output import ConfigurationOutput, Output
 from sipdomains.api.resources import Resource
+from sipdomains.api.voice import VoiceInput, VoiceOutput
 from sipdomains.models import (
     CallAclMapping,
     CallCredentialListMapping,
@@ -32,49 +34,31 @@ _LIST_INVALID = 21240
 _CREDENTIAL_INVALID = 21243
 _ACL_INVALID = 21235
 _ADDRESS_INVALID = 21238
-_URL_INVALID = 21402
-_METHOD_INVALID = 21403
 
 
 # --- domains --------------------------------------------------------------------------------------
 
 
-class DomainInput(Input):
+class DomainInput(VoiceInput):
     CODE = _DOMAIN_INVALID
     UNUSED = frozenset({"ByocTrunkSid", "EmergencyCallerSid", "EmergencyCallingEnabled"})
     CODES = {
+        **VoiceInput.CODES,
         "DomainName": _DOMAIN_NAME_INVALID,
-        "VoiceUrl": _URL_INVALID,
-        "VoiceFallbackUrl": _URL_INVALID,
-        "VoiceStatusCallbackUrl": _URL_INVALID,
-        "VoiceMethod": _METHOD_INVALID,
-        "VoiceFallbackMethod": _METHOD_INVALID,
-        "VoiceStatusCallbackMethod": _METHOD_INVALID,
+        "VoiceStatusCallbackUrl": vendor.BAD_URL,
+        "VoiceStatusCallbackMethod": vendor.BAD_METHOD,
     }
 
     DomainName = serializers.CharField(source="domain_name", max_length=253)
-    FriendlyName = serializers.CharField(
-        source="friendly_name", max_length=64, required=False, allow_blank=True
-    )
-    VoiceUrl = url("voice_url")
-    VoiceMethod = method("voice_method")
-    VoiceFallbackUrl = url("voice_fallback_url")
-    VoiceFallbackMethod = method("voice_fallback_method")
     VoiceStatusCallbackUrl = url("voice_status_callback_url")
     VoiceStatusCallbackMethod = method("voice_status_callback_method")
     SipRegistration = Flag(source="sip_registration", required=False)
     Secure = Flag(source="secure", required=False)
 
 
-class DomainOutput(ConfigurationOutput):
-    api_version = Constant("2010-04-01")
+class DomainOutput(VoiceOutput):
     auth_type = serializers.CharField()
     domain_name = serializers.CharField()
-    friendly_name = Text()
-    voice_url = Text()
-    voice_method = serializers.CharField()
-    voice_fallback_url = Text()
-    voice_fallback_method = serializers.CharField()
     voice_status_callback_url = Text()
     voice_status_callback_method = serializers.CharField()
     sip_registration = serializers.BooleanField()

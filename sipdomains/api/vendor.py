@@ -8,6 +8,7 @@ ERROR_PAGE = "https://www.twilio.com/docs/errors/{code}"
 
 # errors.md section 1
 UNKNOWN_PARAMETER = 20001
+BAD_NAME = 20002
 AUTHENTICATION_FAILED = 20003
 METHOD_NOT_ALLOWED = 20004
 ACCOUNT_NOT_ACTIVE = 20006
@@ -21,6 +22,10 @@ INVALID_PARAMETER = 20422
 TOO_MANY_REQUESTS = 20429
 INTERNAL_ERROR = 20500
 UNAVAILABLE = 20503  # ours: the database or the node that is needed does not answer
+
+# errors.md section 2
+BAD_URL = 21402
+BAD_METHOD = 21403
 
 # errors.md section 5
 TOO_FEW_CHANNELS = 16113

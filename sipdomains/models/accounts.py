@@ -10,6 +10,7 @@ from django.db import models
 from sipdomains import sids
 from sipdomains.models.configuration import ConfigurationModel
 from sipdomains.models.fields import EncryptedTextField, new_sid, sid_field
+from sipdomains.models.limits import IncomingLimits
 
 
 def new_account_sid() -> str:
@@ -27,7 +28,7 @@ class AccountStatus(models.TextChoices):
     CLOSED = "closed", "closed"
 
 
-class Account(ConfigurationModel):
+class Account(IncomingLimits, ConfigurationModel):
     """A customer. The auth token signs our webhooks and opens the REST API."""
 
     sid = sid_field(new_account_sid)
@@ -49,19 +50,6 @@ class Account(ConfigurationModel):
     )
     auth_token = EncryptedTextField(default=new_auth_token, editable=False)
     secondary_auth_token = EncryptedTextField(blank=True, default="", editable=False)
-    max_concurrent_calls = models.PositiveIntegerField(
-        "calls at the same time",
-        default=0,
-        help_text="Further calls are refused with 503. 0 means no limit.",
-    )
-    max_incoming_per_second = models.PositiveSmallIntegerField(
-        "incoming calls per second",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text="New calls beyond that are refused with 503, and the caller is asked to try "
-        "again after a second. Empty means no limit.",
-    )
     max_outgoing_calls = models.PositiveIntegerField(
         "outgoing calls at the same time",
         default=50,

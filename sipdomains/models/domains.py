@@ -14,6 +14,7 @@ from sipdomains import sids
 from sipdomains.models.accounts import Account
 from sipdomains.models.configuration import ConfigurationModel, check_room, check_same_account
 from sipdomains.models.fields import method_field, new_sid, sid_field, url_field
+from sipdomains.models.limits import IncomingLimits
 from sipdomains.models.names import (
     MAX_HOST_LENGTH,
     ancestors,
@@ -46,7 +47,7 @@ def name_taken(host: str, *, domain: SipDomain | None = None, alias_pk: int | No
     return domains.exists() or aliases.exists()
 
 
-class SipDomain(ConfigurationModel):
+class SipDomain(IncomingLimits, ConfigurationModel):
     """A host name at which phones call an application."""
 
     sid = sid_field(new_domain_sid)
@@ -108,19 +109,6 @@ class SipDomain(ConfigurationModel):
         default=DEFAULT_CALL_SECONDS,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_CALL_SECONDS)],
         help_text="In seconds; at most 86400 (24 hours).",
-    )
-    max_concurrent_calls = models.PositiveIntegerField(
-        "calls at the same time",
-        default=0,
-        help_text="Further calls are refused with 503. 0 means no limit.",
-    )
-    max_incoming_per_second = models.PositiveSmallIntegerField(
-        "incoming calls per second",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text="New calls beyond that are refused with 503, and the caller is asked to try "
-        "again after a second. Empty means no limit.",
     )
 
     inband_dtmf = models.BooleanField(

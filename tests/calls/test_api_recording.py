@@ -15,7 +15,7 @@ from sipserver.calls.ports import FinishedRecording
 from sipserver.calls.session import CallSession
 from sipserver.mediapool.recording import RecordEnd
 from sipserver.sip.events import Ended
-from tests.calls.test_dial import PLAIN, all_ended, bridged, parameters
+from tests.calls.scenes import PLAIN, all_ended, bridged, parameters
 from tests.fakes.calls import POLICY, World, answered, incoming
 from tests.fakes.media import FakeRecording
 from twimlrunner.engine.interrupts import Redirected

@@ -3,116 +3,33 @@ sip-domain.md sections 8 and 12.2). The ladder is the assertion."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from sipdomains.contracts import CallClosed, CallOpened
+from sipdomains.contracts import CallClosed
 from sipserver.sip.events import (
     Acknowledged,
     Cancelled,
     Ended,
     OutgoingAnswered,
-    OutgoingFailed,
     OutgoingProgress,
 )
-from sipserver.sip.message import Request, Response, parse_datagram
+from tests.calls.scenes import (
+    ACTION,
+    HANG_ON,
+    ON_BRIDGE,
+    TWO,
+    all_ended,
+    answers,
+    bridged,
+    child,
+    dialling,
+    parameters,
+    refuses,
+    request,
+    response,
+    rings,
+)
 from tests.fakes.calls import OFFER, World, answered, incoming
-
-HANG_ON = '<Response><Dial timeout="5"{0}>{1}</Dial><Say>after</Say></Response>'
-ACTION = HANG_ON.format(' action="/done"', "<Sip>sip:bob@far.example</Sip>")
-PLAIN = HANG_ON.format("", "<Sip>sip:bob@far.example</Sip>")
-TWO = HANG_ON.format("", "<Sip>sip:bob@far.example</Sip><Sip>sip:carol@far.example</Sip>")
-
-
-def response(status: int, *, body: str = "", headers: tuple[str, ...] = ()) -> Response:
-    lines = [
-        f"SIP/2.0 {status} Whatever",
-        "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx",
-        "From: <sip:alice@pbx.example.net>;tag=1",
-        "To: <sip:bob@far.example>;tag=2",
-        "Call-ID: id1",
-        "CSeq: 1 INVITE",
-        "Contact: <sip:bob@198.51.100.1>",
-        *headers,
-    ]
-    if body:
-        lines.append("Content-Type: application/sdp")
-    lines.append(f"Content-Length: {len(body)}")
-    message = parse_datagram(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
-    assert isinstance(message, Response)
-    return message
-
-
-def rings(usage: int) -> OutgoingProgress:
-    return OutgoingProgress(usage, response(180))
-
-
-def answers(usage: int, **fields: Any) -> OutgoingAnswered:
-    return OutgoingAnswered(usage, response(200, body=OFFER, **fields))
-
-
-def refuses(usage: int, status: int, **fields: Any) -> OutgoingFailed:
-    return OutgoingFailed(usage, status, "Whatever", response(status, **fields))
-
-
-def request(method: str, *headers: str) -> Request:
-    lines = [
-        f"{method} sip:here SIP/2.0",
-        "Via: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKr",
-        "Max-Forwards: 70",
-        "From: <sip:bob@far.example>;tag=2",
-        "To: <sip:alice@pbx.example.net>;tag=1",
-        "Call-ID: id1",
-        f"CSeq: 7 {method}",
-        *headers,
-        "Content-Length: 0",
-    ]
-    message = parse_datagram(("\r\n".join(lines) + "\r\n\r\n").encode())
-    assert isinstance(message, Request)
-    return message
-
-
-async def dialling(document: str = PLAIN, legs: int = 1, *, up: bool = True) -> World:
-    """A call whose Dial has sent its INVITEs; ``up``: the caller is answered."""
-    world = World()
-    world.document("<Response/>", "done")
-    if up:
-        await answered(world, document)
-    else:
-        world.document(document)
-        world.events(incoming())
-    await world.until(lambda: len(world.sip.invites) == legs)
-    return world
-
-
-async def bridged(document: str = PLAIN, **how: Any) -> World:
-    world = await dialling(document, **how)
-    world.events(rings(101), answers(101))
-    if not how.get("up", True):
-        await world.ladder_has("200")
-        world.events(Acknowledged(1, b""))
-    await world.ladder_has("bridged")
-    return world
-
-
-def parameters(world: World, path: str = "done") -> dict[str, str]:
-    [found] = [given for url, _, given in world.webhooks.requests if url.endswith(path)]
-    return found
-
-
-def child(world: World, position: int = 0) -> CallClosed:
-    opened = [r for r in world.log.records if isinstance(r, CallOpened) and r.parent_call_sid]
-    sid = opened[position].call_sid
-    [closed] = [r for r in world.log.records if isinstance(r, CallClosed) and r.call_sid == sid]
-    return closed
-
-
-async def all_ended(world: World) -> None:
-    await world.until(lambda: world.manager.load().calls == 0)
-    # A leg that was moving to another media worker lets go of it in a task of its own.
-    await world.until(lambda: world.media.open_ports == 0)
-
 
 # --- one leg ----------------------------------------------------------------------------------
 
@@ -328,8 +245,6 @@ async def test_sequential_rings_one_after_the_other() -> None:
 
 
 # --- answerOnBridge ---------------------------------------------------------------------------
-
-ON_BRIDGE = HANG_ON.format(' answerOnBridge="true"', "<Sip>sip:bob@far.example</Sip>")
 
 
 async def test_answer_on_bridge_answers_with_the_callee() -> None:

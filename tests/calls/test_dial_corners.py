@@ -14,22 +14,23 @@ from sipserver.sip.events import (
     OutgoingProgress,
     SessionOffer,
 )
-from tests.calls.test_dial import (
+from tests.calls.scenes import (
     ACTION,
     HANG_ON,
     ON_BRIDGE,
     PLAIN,
+    WITH_REFER,
     all_ended,
     answers,
     child,
     dialling,
     parameters,
+    refer,
     refuses,
     request,
     response,
     rings,
 )
-from tests.calls.test_transfers_received import WITH_REFER, refer
 from tests.fakes.calls import OFFER, POLICY, World, answered, incoming
 from twimlrunner.engine.interrupts import Redirected
 from twimlrunner.engine.ports import DocumentRequest

@@ -5,30 +5,30 @@ from __future__ import annotations
 import pytest
 
 from sipdomains.contracts import CallbackPromised, CallOpened
-from tests.calls.test_dial import (
+from tests.calls.scenes import (
     ACTION,
-    PLAIN,
-    all_ended,
-    answers,
-    bridged,
-    child,
-    dialling,
-    parameters,
-    rings,
-)
-from tests.calls.test_live_updates import (
     CHILD,
     GATHER,
     NEW,
     PARENT,
+    PLAIN,
     RECORD,
+    SID,
     SILENCE,
+    all_ended,
+    answers,
     ask,
+    bridged,
+    child,
     closed,
+    dialling,
     in_verb,
+    leg,
+    parameters,
+    placed,
     ringing,
+    rings,
 )
-from tests.calls.test_originate import SID, leg, placed
 from tests.fakes.calls import World, answered
 
 # --- hangup and cancel ----------------------------------------------------------------------------

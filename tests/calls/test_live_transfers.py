@@ -9,29 +9,30 @@ import pytest
 
 from sipdomains.contracts import CallClosed
 from sipdomains.live import Command
-from sipserver.sip.events import Acknowledged, Ended
-from tests.calls.test_dial import PLAIN, all_ended, answers, refuses
-from tests.calls.test_live_updates import CHILD, NEW, PARENT, ask, closed, redirect
-from tests.calls.test_transfers_received import KEPT, TO_CAROL, WITH_REFER, refer, times
-from tests.fakes.calls import World, answered, incoming
+from sipserver.sip.events import Ended
+from tests.calls.scenes import (
+    CHILD,
+    NEW,
+    PARENT,
+    PLAIN,
+    SILENCE,
+    WITH_REFER,
+    all_ended,
+    answers,
+    ask,
+    closed,
+    connected,
+    joins,
+    redirect,
+    refer,
+    refuses,
+    times,
+    transferring,
+    two_calls,
+)
+from tests.fakes.calls import World, answered
 
 SECOND = f"CA{4:032x}"
-
-
-async def transferring(transferor: int) -> World:
-    """One of two that are connected has been sent on, and rings carol; the other is kept."""
-    world = World()
-    world.document(TO_CAROL, "refer")
-    world.document(KEPT)
-    world.events(incoming())
-    await world.until(lambda: len(world.sip.invites) == 1)
-    world.events(answers(101))
-    await world.ladder_has("200")
-    world.events(Acknowledged(1, b""))
-    await world.ladder_has("bridged")
-    world.events(refer(transferor))
-    await world.until(lambda: len(world.sip.invites) == 2)
-    return world
 
 
 async def test_the_transferee_on_its_way_is_redirected() -> None:
@@ -93,18 +94,8 @@ async def test_a_callee_about_to_be_dismissed_is_redirected() -> None:
 
 async def attended() -> World:
     """Two calls of one phone; it has joined its two partners (101 and 102) and is gone."""
-    world = World()
-    world.document(PLAIN)
-    for usage, call_id in ((1, "call-1"), (2, "call-2")):
-        world.events(incoming(usage, call_id=call_id))
-        await times(world, "200", usage)
-        world.events(Acknowledged(usage, b""))
-        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
-        world.events(answers(100 + usage))
-        await times(world, "bridged", usage)
-    world.sip.dialogs["call-2", "t1", "t2"] = 2
-    replaces = "call-2%3Bto-tag%3Dt1%3Bfrom-tag%3Dt2"
-    world.events(refer(1, f"<sip:carol@far.example?Replaces={replaces}>"))
+    world = await two_calls()
+    joins(world, 1, 2)
     await times(world, "bridged", 3)
     return world
 
@@ -122,18 +113,8 @@ async def test_one_of_two_that_were_joined_is_redirected(sid: str) -> None:
 
 async def joined_by_the_callee() -> World:
     """Two calls that reached the same phone (101 and 102), which is about to join the callers."""
-    world = World()
-    world.document(PLAIN)
-    for usage, call_id in ((1, "call-1"), (2, "call-2")):
-        world.events(incoming(usage, call_id=call_id))
-        await times(world, "200", usage)
-        world.events(Acknowledged(usage, b""))
-        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
-        world.events(answers(100 + usage))
-        await times(world, "bridged", usage)
-    world.sip.dialogs["call-2", "t1", "t2"] = 102
-    replaces = "call-2%3Bto-tag%3Dt1%3Bfrom-tag%3Dt2"
-    world.events(refer(101, f"<sip:carol@far.example?Replaces={replaces}>"))
+    world = await two_calls()
+    joins(world, 101, 102)
     return world
 
 
@@ -176,12 +157,7 @@ async def test_a_phone_that_joins_its_callers_is_redirected_at_any_moment() -> N
 async def test_a_callee_is_redirected_at_any_moment_of_a_transfer(transferor: int) -> None:
     applied = []
     for turns in TURNS:
-        world = World()
-        world.document('<Response><Pause length="60"/></Response>', "refer")
-        await answered(world, WITH_REFER)
-        await world.until(lambda world=world: len(world.sip.invites) == 1)
-        world.events(answers(101))
-        await world.ladder_has("bridged")
+        world = await connected(WITH_REFER, SILENCE)
         world.events(refer(transferor))
         applied.append(await truly_redirected(world, turns, "transferred"))
         world.events(Ended(1, "bye"))
@@ -193,10 +169,7 @@ async def test_a_callee_is_redirected_at_any_moment_of_a_transfer(transferor: in
 
 async def test_a_callee_is_redirected_when_the_caller_hangs_up() -> None:
     for turns in TURNS:
-        world = await answered(World(), PLAIN)
-        await world.until(lambda world=world: len(world.sip.invites) == 1)
-        world.events(answers(101))
-        await world.ladder_has("bridged")
+        world = await connected(PLAIN, SILENCE)
         world.events(Ended(1, "bye"))
         await truly_redirected(world, turns, "released")
         await all_ended(world)

@@ -3,70 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import Any
 
 import pytest
 
-from sipdomains.contracts import CallClosed
-from sipdomains.live import Command, Outcome
 from sipserver.sip.events import Acknowledged, Cancelled, Ended
-from tests.calls.test_dial import (
+from tests.calls.scenes import (
     ACTION,
+    CHILD,
+    GATHER,
     HANG_ON,
+    NEW,
+    PARENT,
     PLAIN,
+    RECORD,
+    SID,
+    SILENCE,
     all_ended,
     answers,
+    ask,
     bridged,
     child,
+    closed,
     dialling,
+    in_verb,
+    leg,
     parameters,
+    placed,
+    redirect,
     refuses,
+    ringing,
     rings,
 )
-from tests.calls.test_originate import SID, leg, placed
 from tests.fakes.calls import World, answered, incoming
 from twimlrunner.engine.interrupts import Redirected
 from twimlrunner.engine.ports import DocumentRequest
-
-PARENT, CHILD = f"CA{1:032x}", f"CA{2:032x}"
-NEW = "<Response><Say>new</Say></Response>"
-SILENCE = '<Response><Pause length="60"/></Response>'
-GATHER = '<Response><Gather timeout="60" action="/done"/></Response>'
-RECORD = '<Response><Record timeout="60" action="/done"/></Response>'
-
-_numbers = itertools.count(1)
-
-
-async def ask(world: World, kind: str, sid: str = PARENT, **payload: Any) -> Outcome:
-    command = Command(next(_numbers), sid, kind, payload, "SK1")
-    return await asyncio.wait_for(world.manager.apply(command), 5)
-
-
-async def redirect(world: World, sid: str = PARENT, path: str = "new") -> Outcome:
-    world.document(NEW, "new")
-    return await ask(world, "redirect", sid, url=f"http://app.example.net/{path}", method="GET")
-
-
-async def ringing(document: str = SILENCE) -> World:
-    """A call that is not answered while its document runs."""
-    world = World()
-    world.document(document)
-    world.events(incoming())
-    await world.until(lambda: bool(world.log.events("verb-started")))
-    return world
-
-
-async def in_verb(document: str) -> World:
-    world = await answered(world=World(), document=document)
-    await world.until(lambda: bool(world.log.events("verb-started")))
-    return world
-
-
-def closed(world: World, sid: str) -> CallClosed:
-    [found] = [r for r in world.log.records if isinstance(r, CallClosed) and r.call_sid == sid]
-    return found
-
 
 # --- redirect: one leg ----------------------------------------------------------------------------
 

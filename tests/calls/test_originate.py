@@ -7,39 +7,25 @@ from typing import Any
 
 import pytest
 
-from sipdomains.contracts import CallbackPromised, OriginatePlan, RecordingStarted, RecordingWish
-from sipdomains.live import Order
+from sipdomains.contracts import CallbackPromised, RecordingStarted, RecordingWish
 from sipdomains.policy import RegisteredContact
-from sipserver.calls.outbound import OutboundSession
 from sipserver.sip.events import Ended
-from tests.calls.test_dial import all_ended, answers, refuses, rings
+from tests.calls.scenes import (
+    ACCOUNT,
+    PLAN,
+    SID,
+    URL,
+    all_ended,
+    answers,
+    leg,
+    order,
+    placed,
+    refuses,
+    rings,
+)
 from tests.fakes.calls import POLICY, World
 
-ACCOUNT = replace(POLICY, domain_sid="", domain_name="", voice_url="", only_domain="")
-SID = "CA" + "f" * 32
-URL = "http://app.example.net/hello"
-PLAN = OriginatePlan(to="sip:bob@far.example?X-Tag=7", from_="+4930123", url=URL)
 ALL = ("initiated", "ringing", "answered", "completed")
-
-
-def order(**changes: Any) -> Order:
-    fields = {"policy": ACCOUNT, "callback": {}, "username": "", "password": ""}
-    given = {name: changes.pop(name, value) for name, value in fields.items()}
-    return Order(SID, "sip-call-id", plan=replace(PLAN, **changes), **given)
-
-
-async def placed(world: World | None = None, **changes: Any) -> World:
-    world = world or World()
-    world.document("<Response><Say>Hello</Say></Response>", "hello")
-    world.manager.originate(order(**changes))
-    await world.until(lambda: bool(world.sip.invites) or world.manager.load().calls == 0)
-    return world
-
-
-def leg(world: World) -> OutboundSession:
-    found = world.manager.find(SID)
-    assert isinstance(found, OutboundSession)
-    return found
 
 
 def invite(world: World) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sipserver.calls.ports import FinishedRecording
 from sipserver.mediapool.recording import RecordEnd
 from sipserver.sip.events import Ended, InDialogRequest, Notified
 from sipserver.sip.message import Request, parse_datagram
-from tests.calls.test_dial import all_ended, parameters, request, response
+from tests.calls.scenes import all_ended, parameters, request, response
 from tests.fakes.calls import POLICY, World, answered
 from twimlrunner.engine.interrupts import Redirected
 from twimlrunner.engine.ports import DocumentRequest

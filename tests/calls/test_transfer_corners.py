@@ -9,19 +9,24 @@ import pytest
 
 from sipserver.calls import api_recording
 from sipserver.calls.leg_media import LegMedia
-from sipserver.sip.events import Acknowledged, Ended
-from tests.calls.test_dial import (
-    PLAIN,
+from sipserver.sip.events import Ended
+from tests.calls.scenes import (
+    KEPT,
+    REPLACES,
+    TO_CAROL,
     all_ended,
-    answers,
     child,
+    connected,
+    joins,
     parameters,
+    refer,
     refuses,
     request,
     response,
+    times,
+    two_calls,
 )
-from tests.calls.test_transfers_received import KEPT, TO_CAROL, refer, times
-from tests.fakes.calls import OFFER, World, incoming
+from tests.fakes.calls import OFFER, World
 from twimlrunner.engine.interrupts import Redirected, TimeLimit
 from twimlrunner.engine.ports import DocumentRequest
 
@@ -29,24 +34,9 @@ MENU = '<Response><Gather numDigits="1" action="/chosen"><Pause length="60"/></G
 UPDATE = DocumentRequest("http://app.example.net/update", "POST", "live-update")
 
 
-async def kept(document: str) -> World:
-    world = World()
-    world.document(document, "refer")
-    world.document("<Response/>", "chosen")
-    world.document("<Response><Say>updated</Say></Response>", "update")
-    world.document(KEPT)
-    world.events(incoming())
-    await world.until(lambda: len(world.sip.invites) == 1)
-    world.events(answers(101))
-    await world.ladder_has("200")
-    world.events(Acknowledged(1, b""))
-    await world.ladder_has("bridged")
-    return world
-
-
 @pytest.mark.parametrize(("transferor", "transferee"), [(101, 0), (1, 1)])
 async def test_program_of_a_transfer_gets_the_keys(transferor: int, transferee: int) -> None:
-    world = await kept(MENU)
+    world = await connected(KEPT, MENU)
     world.events(refer(transferor))
     await world.ladder_has("fetch refer")
     await asyncio.sleep(0.01)
@@ -58,7 +48,7 @@ async def test_program_of_a_transfer_gets_the_keys(transferor: int, transferee: 
 
 
 async def test_transferee_does_not_come_back_to_a_caller_who_was_redirected() -> None:
-    world = await kept(TO_CAROL)
+    world = await connected(KEPT, TO_CAROL)
     world.events(refer(1))
     await world.until(lambda: len(world.sip.invites) == 2)
     session = world.manager.session_of(1)
@@ -72,27 +62,10 @@ async def test_transferee_does_not_come_back_to_a_caller_who_was_redirected() ->
 
 
 async def test_refer_that_nobody_deals_with_any_more_is_answered() -> None:
-    world = await kept(TO_CAROL)
+    world = await connected(KEPT, TO_CAROL)
     world.events(refer(101), Ended(1, "bye"))
     await all_ended(world)
     assert "491 in-dialog" in world.ladder
-
-
-async def two_calls() -> World:
-    world = World()
-    world.document(PLAIN)
-    world.document("<Response><Say>updated</Say></Response>", "update")
-    for usage, call_id in ((1, "call-1"), (2, "call-2")):
-        world.events(incoming(usage, call_id=call_id))
-        await times(world, "200", usage)
-        world.events(Acknowledged(usage, b""))
-        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
-        world.events(answers(100 + usage))
-        await times(world, "bridged", usage)
-    return world
-
-
-REPLACES = "<sip:carol@far.example?Replaces=call-2%3Bto-tag%3Dt1%3Bfrom-tag%3Dt2>"
 
 
 async def test_attended_transferor_may_hang_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +89,7 @@ async def test_attended_transferor_may_hang_up_at_once(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("what", [TimeLimit(), Redirected(UPDATE)])
 async def test_party_of_an_attended_transfer_is_not_left_alone(what: object) -> None:
     world = await two_calls()
-    world.sip.dialogs["call-2", "t1", "t2"] = 102
-    world.events(refer(101, REPLACES))
+    joins(world, 101, 102)
     await times(world, "bridged", 3)
     session = world.manager.session_of(1)
     assert session is not None
@@ -126,30 +98,15 @@ async def test_party_of_an_attended_transfer_is_not_left_alone(what: object) -> 
     assert "played speech:after" in world.ladder  # the other one goes on with its document
 
 
-async def on_two_workers() -> World:
-    world = World()
-    world.media.scattered = True
-    world.document(PLAIN)
-    for usage, call_id in ((1, "call-1"), (2, "call-2")):
-        world.events(incoming(usage, call_id=call_id))
-        await times(world, "200", usage)
-        world.events(Acknowledged(usage, b""))
-        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
-        world.events(answers(100 + usage))
-        await times(world, "bridged", usage)
-    return world
-
-
 async def between_two_workers() -> World:
     """An attended transfer of calls on two media workers, whose re-INVITE is out."""
-    world = await on_two_workers()
+    world = await two_calls(scattered=True)
     await transferred(world)
     return world
 
 
 async def transferred(world: World) -> None:
-    world.sip.dialogs["call-2", "t1", "t2"] = 2
-    world.events(refer(1, REPLACES))
+    joins(world, 1, 2)
     await world.until(lambda: any(step.startswith("re-INVITE") for step in world.ladder))
 
 
@@ -186,7 +143,7 @@ async def test_glare_with_the_reinvite_that_moves_a_leg_gets_a_second_try(
 async def test_recorded_leg_stays_on_its_media_worker_if_the_other_can_go(
     recorded: tuple[int, ...], moves: int, ends: list[str]
 ) -> None:
-    world = await on_two_workers()
+    world = await two_calls(scattered=True)
     for usage in recorded:
         leg = world.manager.session_of(usage)
         assert leg is not None

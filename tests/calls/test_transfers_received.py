@@ -7,25 +7,23 @@ import asyncio
 
 import pytest
 
-from sipserver.sip.events import Acknowledged, Ended, InDialogRequest
-from tests.calls.test_dial import (
-    HANG_ON,
-    PLAIN,
+from sipserver.sip.events import Ended
+from tests.calls.scenes import (
+    WITH_REFER,
     all_ended,
     answers,
     bridged,
     child,
+    connected,
+    joins,
     parameters,
+    refer,
     refuses,
-    request,
+    transferring,
+    two_calls,
 )
-from tests.fakes.calls import World, answered, incoming
 
 # --- REFER from an endpoint -------------------------------------------------------------------
-
-
-def refer(usage: int, target: str = "<sip:carol@far.example>") -> InDialogRequest:
-    return InDialogRequest(usage, 77, request("REFER", f"Refer-To: {target}"))
 
 
 async def test_refer_without_refer_url_is_declined_and_the_call_stays_up() -> None:
@@ -38,16 +36,8 @@ async def test_refer_without_refer_url_is_declined_and_the_call_stays_up() -> No
     await all_ended(world)
 
 
-WITH_REFER = HANG_ON.format(' referUrl="/refer"', "<Sip>sip:bob@far.example</Sip>")
-
-
 async def test_refer_of_the_callee_sends_the_caller_on() -> None:
-    world = World()
-    world.document("<Response><Say>moved</Say></Response>", "refer")
-    await answered(world, WITH_REFER)
-    await world.until(lambda: len(world.sip.invites) == 1)
-    world.events(answers(101))
-    await world.ladder_has("bridged")
+    world = await connected(WITH_REFER, "<Response><Say>moved</Say></Response>")
     world.events(refer(101))
     await all_ended(world)
     told = parameters(world, "refer")
@@ -62,12 +52,7 @@ async def test_refer_of_the_callee_sends_the_caller_on() -> None:
 
 
 async def test_refer_of_the_caller_sends_the_callee_on() -> None:
-    world = World()
-    world.document("<Response><Say>moved</Say></Response>", "refer")
-    await answered(world, WITH_REFER)
-    await world.until(lambda: len(world.sip.invites) == 1)
-    world.events(answers(101))
-    await world.ladder_has("bridged")
+    world = await connected(WITH_REFER, "<Response><Say>moved</Say></Response>")
     world.events(refer(1))
     await all_ended(world)
     told = parameters(world, "refer")
@@ -76,23 +61,9 @@ async def test_refer_of_the_caller_sends_the_callee_on() -> None:
     assert "closed completed transferred" in world.ladder
 
 
-KEPT = HANG_ON.format(' referUrl="/refer" answerOnBridge="true"', "<Sip>sip:bob@far.example</Sip>")
-TO_CAROL = "<Response><Dial><Sip>sip:carol@far.example</Sip></Dial></Response>"
-
-
 @pytest.mark.parametrize("transferor", [101, 1])
 async def test_refer_with_answer_on_bridge_connects_elsewhere(transferor: int) -> None:
-    world = World()
-    world.document(TO_CAROL, "refer")
-    world.document(KEPT)
-    world.events(incoming())
-    await world.until(lambda: len(world.sip.invites) == 1)
-    world.events(answers(101))
-    await world.ladder_has("200")
-    world.events(Acknowledged(1, b""))
-    await world.ladder_has("bridged")
-    world.events(refer(transferor))
-    await world.until(lambda: len(world.sip.invites) == 2)
+    world = await transferring(transferor)
     assert "NOTIFY 200" not in world.ladder
     world.events(answers(102))
     await world.ladder_has("NOTIFY 200")
@@ -105,17 +76,7 @@ async def test_refer_with_answer_on_bridge_connects_elsewhere(transferor: int) -
 
 @pytest.mark.parametrize("transferor", [101, 1])
 async def test_refer_with_answer_on_bridge_comes_back_when_it_fails(transferor: int) -> None:
-    world = World()
-    world.document(TO_CAROL, "refer")
-    world.document(KEPT)
-    world.events(incoming())
-    await world.until(lambda: len(world.sip.invites) == 1)
-    world.events(answers(101))
-    await world.ladder_has("200")
-    world.events(Acknowledged(1, b""))
-    await world.ladder_has("bridged")
-    world.events(refer(transferor))
-    await world.until(lambda: len(world.sip.invites) == 2)
+    world = await transferring(transferor)
     world.events(refuses(102, 486))
     await world.until(lambda: world.ladder.count("bridged") == 2)
     assert "NOTIFY 503" in world.ladder
@@ -124,23 +85,9 @@ async def test_refer_with_answer_on_bridge_comes_back_when_it_fails(transferor: 
     assert "played speech:after" in world.ladder
 
 
-async def times(world: World, step: str, count: int) -> None:
-    await world.until(lambda: world.ladder.count(step) == count)
-
-
 async def test_attended_transfer_between_two_calls_of_one_phone() -> None:
-    world = World()
-    world.document(PLAIN)
-    for usage, call_id in ((1, "call-1"), (2, "call-2")):
-        world.events(incoming(usage, call_id=call_id))
-        await times(world, "200", usage)
-        world.events(Acknowledged(usage, b""))
-        await world.until(lambda wanted=usage: len(world.sip.invites) == wanted)
-        world.events(answers(100 + usage))
-        await times(world, "bridged", usage)
-    world.sip.dialogs["call-2", "t1", "t2"] = 2
-    replaces = "call-2%3Bto-tag%3Dt1%3Bfrom-tag%3Dt2"
-    world.events(refer(1, f"<sip:carol@far.example?Replaces={replaces}>"))
+    world = await two_calls()
+    joins(world, 1, 2)
     await world.until(lambda: world.ladder.count("bridged") == 3)
     assert "202 in-dialog" in world.ladder
     assert "NOTIFY 200" in world.ladder

@@ -11,7 +11,7 @@ from sipserver.calls.destinations import Destinations, Undialable, destinations
 from sipserver.calls.fraud import OutgoingGuard
 from sipserver.calls.trunks import NoRoute, normalise, routes, weighted
 from sipserver.sip.events import Ended
-from tests.calls.test_dial import all_ended, answers, parameters, refuses
+from tests.calls.scenes import all_ended, answers, parameters, refuses
 from tests.fakes.calls import POLICY, World, answered
 from twimlrunner.engine.ports import DialTarget, DialUri
 

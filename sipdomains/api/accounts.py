@@ -13,6 +13,7 @@ from sipdomains.api import vendor
 from sipdomains.api.errors import ApiError
 from sipdomains.api.fields import Constant, Input, Text, Time
 from sipdomains.api.output import Output
+from sipdomains.api.queries import text
 from sipdomains.api.resources import Resource
 from sipdomains.models import Account, AccountStatus
 
@@ -81,10 +82,10 @@ class Accounts(Resource):
         return Account.objects.filter(Q(sid=mine) | Q(parent_id=mine))
 
     def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        given = self.request.query_params
-        if name := given.get("FriendlyName", ""):
+        query = self.request.query_params
+        if name := text(query, "FriendlyName"):
             rows = rows.filter(friendly_name=name)
-        if status := given.get("Status", ""):
+        if status := text(query, "Status"):
             rows = rows.filter(status=status)
         return rows
 

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from sipdomains.api import vendor
 from sipdomains.api.fields import Flag, Input, Text, method, url
+from sipdomains.api.queries import text
 from sipdomains.api.resources import Resource
 from sipdomains.api.voice import VoiceInput, VoiceOutput
 from sipdomains.models import Application
@@ -81,7 +82,7 @@ class Applications(Resource):
         return Application.objects.filter(account=self.account)
 
     def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        name = self.request.query_params.get("FriendlyName", "")
+        name = text(self.request.query_params, "FriendlyName")
         return rows.filter(friendly_name=name) if name else rows
 
     def new(self) -> Application:

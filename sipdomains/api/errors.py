@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig, TooManyFilesSent
+from django.core.exceptions import (
+    NON_FIELD_ERRORS,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.db import OperationalError
 from django.http import Http404
@@ -96,7 +101,7 @@ def _translated(error: Exception, path: str) -> ApiError | None:
         case exceptions.UnsupportedMediaType():
             text = "Send parameters as application/x-www-form-urlencoded"
             return ApiError(vendor.INVALID_PARAMETER, text, 415)
-        case RequestDataTooBig() | TooManyFilesSent():
+        case RequestDataTooBig() | TooManyFieldsSent() | TooManyFilesSent():
             return ApiError(vendor.BODY_TOO_LARGE, "The request is too large")
         case exceptions.APIException():
             return ApiError(vendor.INVALID_PARAMETER, str(error.detail), error.status_code)

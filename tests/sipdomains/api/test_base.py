@@ -6,6 +6,7 @@ from base64 import b64encode
 
 import pytest
 from auditlog.models import LogEntry
+from django.db import DataError, connection
 from django.test import Client as Browser
 
 from sipdomains.models import Account, ApiKey, Application, IdempotentRequest
@@ -59,6 +60,7 @@ def test_documented_parameters_that_mean_nothing_here_are_ignored_in_silence(res
         basic("alice", "x"),
         basic("", ""),
         "Basic " + b64encode(b"\xff\xfe:x").decode(),
+        "Basic \xe9\xe9\xe9\xe9",
     ],
 )
 def test_wrong_credentials_are_refused(raw, header) -> None:
@@ -195,6 +197,62 @@ def test_a_fault_of_ours_is_told_without_its_details(rest, raw, monkeypatch) -> 
     answer = raw("post", "/Applications.json", {"FriendlyName": "x"})
     assert (answer.status_code, answer.json()["code"]) == (500, 20500)
     assert "secret" not in answer.content.decode()
+
+
+def as_postgresql(execute, sql, params, many, context):
+    """Refuses texts with a NUL in them."""
+    if any("\x00" in value for value in params or () if isinstance(value, str)):
+        raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return execute(sql, params, many, context)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Calls/CA%00.json",
+        "/Calls/%00/Events.json",
+        "/Calls/%00/Recordings.json",
+        "/SIP/CredentialLists/%00/Credentials.json",
+        "/Recordings/%00.json",
+    ],
+)
+def test_a_nul_in_an_address_is_not_found(raw, path) -> None:
+    with connection.execute_wrapper(as_postgresql):
+        assert raw("get", path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["AC%00/Calls.json", "AC%00.json", f"AC%00/Recordings/RE{0:032}"])
+def test_a_nul_in_an_account_is_not_found(alice, path) -> None:
+    header = basic(alice.sid, alice.auth_token)
+    browser = Browser(raise_request_exception=False)
+    with connection.execute_wrapper(as_postgresql):
+        answer = browser.get(f"{BASE}/{path}", headers={"Authorization": header})
+    assert (answer.status_code, answer.json()["code"]) == (404, 20404)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{BASE}.json?FriendlyName=%00",
+        f"{BASE}.json?Status=%00",
+        "/Applications.json?FriendlyName=%00",
+    ],
+)
+def test_a_nul_in_a_filter_is_refused(raw, alice, path) -> None:
+    path = path if path.startswith(BASE) else f"{BASE}/{alice.sid}{path}"
+    header = basic(alice.sid, alice.auth_token)
+    answer = Browser().get(path, headers={"Authorization": header})
+    assert (answer.status_code, answer.json()["code"]) == (400, 20422)
+
+
+def test_too_many_parameters_are_too_large(raw, rest, settings) -> None:
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 5
+    many = "&".join(f"a{number}=1" for number in range(6))
+    assert raw("get", f"/Calls.json?{many}").status_code == 413
+    assert refused(lambda: rest.applications.create(
+        friendly_name="a", voice_url="http://a/", voice_method="GET", sms_url="http://a/",
+        sms_method="GET", status_callback="http://a/",
+    )) == (413, 20413)  # fmt: skip
 
 
 # --- pages ----------------------------------------------------------------------------------------

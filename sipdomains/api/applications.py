@@ -90,5 +90,5 @@ class Applications(Resource):
 
     def write(self, row: Application, values: dict[str, Any], kind: type[Input]) -> Any:
         other = {name: values.pop(given) for given, name in _MESSAGING.items() if given in values}
-        row.messaging = {**row.messaging, **other}
+        values["messaging"] = {**row.messaging, **other}
         return super().write(row, values, kind)

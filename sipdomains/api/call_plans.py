@@ -11,6 +11,7 @@ from sipdomains.api.call_inputs import DETECTION_INVALID, URL_INVALID, with_good
 from sipdomains.api.errors import ApiError
 from sipdomains.contracts import OriginatePlan, RecordingWish
 from sipdomains.models import Account, Application
+from twimlrunner.twiml.redact import without_passwords
 
 APPLICATION_INVALID = 21218
 USERNAME_TOO_LONG, USERNAME_INVALID = 21221, 21222
@@ -38,8 +39,8 @@ def wanted(account: Account, given: dict[str, Any]) -> Wanted:
     username, password, unused = _credentials(given)
     plan = OriginatePlan(
         to=to,
-        from_=given["From"],
-        caller_id=given.get("CallerId", ""),
+        from_=without_passwords(given["From"]),
+        caller_id=without_passwords(given.get("CallerId", "")),
         timeout=given["Timeout"],
         time_limit=given["TimeLimit"],
         send_digits=given.get("SendDigits", ""),

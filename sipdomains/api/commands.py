@@ -24,10 +24,10 @@ def ask(call: Call, kind: str, payload: dict[str, Any], by: str) -> CallCommand:
     when the node has said nothing yet, ``pending``. Raises ApiError when it was refused."""
     try:
         command = commands.submit(call, kind, payload, by)
+        if command.state == CommandState.PENDING:
+            command = commands.wait(command.pk, settings.API_COMMAND_SECONDS)
     except CallNotActive as error:
         raise ApiError(error.code, _words(kind)) from error
-    if command.state == CommandState.PENDING:
-        command = commands.wait(command.pk, settings.API_COMMAND_SECONDS)
     if command.state == CommandState.REJECTED:
         raise refusal(command)
     return command

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from sipdomains.api import vendor
 from sipdomains.api.errors import ApiError
 from sipdomains.models import Account
+from sipdomains.models.fields import DecryptionFailed
 from sipdomains.services import idempotency
 from sipdomains.services.idempotency import Answer, Busy, Mismatch
 
@@ -36,6 +37,9 @@ def once(request: Request, account: Account, work: Callable[[], Response]) -> Re
         raise ApiError(vendor.CONFLICT, text) from None
     except Busy:
         raise ApiError(vendor.CONFLICT, f"The first request with this {HEADER} runs") from None
+    except DecryptionFailed:
+        text = f"The answer to the first request with this {HEADER} cannot be read any more"
+        raise ApiError(vendor.CONFLICT, text) from None
     if known is not None:
         return Response(json.loads(known.body), status=known.status)
     try:

@@ -179,6 +179,7 @@ class Credentials(Resource):
                 row.set_password(password)
             except ModelInvalid as error:
                 raise ApiError(_CREDENTIAL_INVALID, "; ".join(error.messages)) from error
+            values |= {name: getattr(row, name) for name in ("realm", "ha1_md5", "ha1_sha256")}
         return super().write(row, values, kind)
 
 

@@ -84,11 +84,14 @@ def _push(node: str, hint: CommandSubmitted) -> None:
 
 def wait(command_id: int, seconds: float) -> CallCommand:
     """The command once it is settled, or as it is when ``seconds`` have passed. Looks ever less
-    often: usually the first few milliseconds settle it."""
+    often: usually the first few milliseconds settle it. Raises CallNotActive when it was deleted
+    with its call, which is over then."""
     deadline = time.monotonic() + seconds
     pause = _FIRST_LOOK
     while True:
-        command = CallCommand.objects.get(pk=command_id)
+        command = CallCommand.objects.filter(pk=command_id).first()
+        if command is None:
+            raise CallNotActive("the call was deleted")
         left = deadline - time.monotonic()
         if command.state != CommandState.PENDING or left <= 0:
             return command
@@ -157,7 +160,7 @@ def is_pending(command_id: int) -> bool:
 
 
 def settle(command_id: int, outcome: Outcome) -> bool:
-    """Write down what came of it. False: somebody did already."""
+    """Write down what came of it. False: somebody did already, or it was deleted with its call."""
     with transaction.atomic():
         return _settle(command_id, outcome, timezone.now())
 
@@ -168,8 +171,8 @@ def is_rejected(command_id: int) -> bool:
 
 
 def _settle(command_id: int, outcome: Outcome, now: datetime) -> bool:
-    row = CallCommand.objects.select_for_update().get(pk=command_id)
-    if row.state != CommandState.PENDING:
+    row = CallCommand.objects.select_for_update().filter(pk=command_id).first()
+    if row is None or row.state != CommandState.PENDING:
         return False
     row.state = CommandState.APPLIED if outcome.applied else CommandState.REJECTED
     row.settled_at = now

@@ -1,14 +1,20 @@
-"""Requests that are carried out once, however often they come (models.IdempotentRequest)."""
+"""Requests that are carried out once, however often they come (models.IdempotentRequest).
+
+Answers are encrypted while they are kept: that of a new subaccount has its auth token.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cryptography.fernet import InvalidToken, MultiFernet
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from sipdomains.models import Account, IdempotentRequest
+from sipdomains.models.fields import DecryptionFailed, cipher
 
 KEEP = timedelta(hours=24)
 # A first attempt that has said nothing for so long has died with its process.
@@ -55,7 +61,7 @@ def begin(account: Account, key: str, fingerprint: str) -> Answer | None:
     if earlier.fingerprint != fingerprint:
         raise Mismatch
     if earlier.status:
-        return Answer(earlier.status, earlier.body)
+        return Answer(earlier.status, _opened(earlier.body))
     dead = mine.filter(status=0, created_at__lt=now - _PATIENCE)
     if dead.update(created_at=now):
         return None
@@ -64,8 +70,20 @@ def begin(account: Account, key: str, fingerprint: str) -> Answer | None:
 
 def settle(account: Account, key: str, answer: Answer) -> None:
     IdempotentRequest.objects.filter(account=account, key=key).update(
-        status=answer.status, body=answer.body
+        status=answer.status, body=_cipher().encrypt(answer.body.encode()).decode("ascii")
     )
+
+
+def _opened(body: str) -> str:
+    """Raises DecryptionFailed when its key has been taken away since."""
+    try:
+        return _cipher().decrypt(body.encode()).decode()
+    except InvalidToken:
+        raise DecryptionFailed("no key opens the answer that was kept") from None
+
+
+def _cipher() -> MultiFernet:
+    return cipher(tuple(settings.FIELD_ENCRYPTION_KEYS))
 
 
 def forget(account: Account, key: str) -> None:

@@ -66,6 +66,7 @@ def originate(order: Order, office: Office, env: Environment) -> OutboundSession
             leg.release("ring-timeout")
 
     timer = office.later(plan.timeout + env.settings.ring_grace_seconds, give_up)
+    leg.done.add_done_callback(lambda _: timer.cancel())
     office.start(leg, run_leg(leg, call, locate, office, near=None, program=program))
     return leg
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +83,23 @@ async def test_nobody_answers_in_time() -> None:
     await all_ended(world)
     assert "CANCEL 101" in world.ladder
     assert (world.log.closed.status, world.log.closed.sip_status) == ("no-answer", 487)
+
+
+async def test_nothing_rings_out_in_a_call_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is closed: no event may come after that."""
+    world, timers = World(), []
+    later = world.manager.later
+
+    def spy(seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        timers.append(later(seconds, action))
+        return timers[-1]
+
+    monkeypatch.setattr(world.manager, "later", spy)
+    await placed(world)
+    world.events(refuses(101, 486))
+    await all_ended(world)
+    assert timers
+    assert all(timer.cancelled() for timer in timers)
 
 
 async def test_the_row_exists_and_its_events_are_numbered_after_those_of_the_queue() -> None:

@@ -212,3 +212,12 @@ def test_looking_for_commands_looks_at_pending_ones_only(live) -> None:
             cursor.execute(f"EXPLAIN QUERY PLAN {one['sql']}")
             plan = " ".join(str(row[-1]) for row in cursor.fetchall())
         assert "call_command_pending" in plan, plan
+
+
+def test_a_command_that_was_deleted_with_its_call_is_nobodys_trouble(live) -> None:
+    command = submit(live)
+    CallCommand.objects.all().delete()
+    assert not commands.settle(command.pk, Outcome())
+    assert not commands.is_rejected(command.pk)
+    with pytest.raises(commands.CallNotActive):
+        commands.wait(command.pk, 10)

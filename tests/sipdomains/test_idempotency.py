@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from sipdomains.models import IdempotentRequest
+from sipdomains.models.fields import DecryptionFailed
 from sipdomains.services import idempotency
 from sipdomains.services.idempotency import KEEP, Answer, Busy, Mismatch
 
@@ -49,3 +51,13 @@ def test_old_answers_are_forgotten(alice) -> None:
     idempotency.begin(alice, "new", "f")
     assert idempotency.forget_old() == 1
     assert IdempotentRequest.objects.get().key == "new"
+
+
+def test_an_answer_is_kept_encrypted(alice, settings) -> None:
+    """That of a new subaccount has its auth token."""
+    idempotency.begin(alice, "k", "f")
+    idempotency.settle(alice, "k", Answer(201, '{"auth_token": "secret"}'))
+    assert "secret" not in IdempotentRequest.objects.get().body
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    with pytest.raises(DecryptionFailed):
+        idempotency.begin(alice, "k", "f")

@@ -10,7 +10,8 @@ from django.db import DataError, connection
 from django.test import Client as Browser
 
 from sipdomains.models import Account, ApiKey, Application, IdempotentRequest
-from sipdomains.services import apikeys
+from sipdomains.models.fields import DecryptionFailed
+from sipdomains.services import apikeys, idempotency
 from tests.sipdomains.api.conftest import BASE, basic, client_of, refused
 from tests.sipdomains.conftest import saved
 
@@ -342,6 +343,16 @@ def test_keys_of_accounts_do_not_meet(rest, bob) -> None:
     assert rest.applications.create(friendly_name="a").sid != (
         his.applications.create(friendly_name="b").sid
     )
+
+
+def test_an_answer_whose_encryption_key_is_gone_is_not_given_again(rest, monkeypatch) -> None:
+    def opened(body: str) -> str:
+        raise DecryptionFailed
+
+    rest.http_client.headers["Idempotency-Key"] = "k"
+    rest.applications.create(friendly_name="once")
+    monkeypatch.setattr(idempotency, "_opened", opened)
+    assert refused(lambda: rest.applications.create(friendly_name="once")) == (409, 20409)
 
 
 # --- the audit ------------------------------------------------------------------------------------

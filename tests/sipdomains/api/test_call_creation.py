@@ -278,6 +278,15 @@ def test_the_warnings_are_part_of_the_creation(raw, monkeypatch) -> None:
     assert not CallOrder.objects.exists()
 
 
+def test_no_password_of_a_caller_is_kept(rest) -> None:
+    call = rest.calls.create(
+        to="+4930123456", from_="sip:bob:hidden1@x.example", url=URL, caller_id="sip:b:hidden2@x"
+    )
+    row, plan = Call.objects.get(), planned()
+    assert "hidden" not in f"{call.from_formatted} {row.from_uri} {plan}"
+    assert plan.from_.startswith("sip:bob")
+
+
 def test_a_full_queue_is_told(rest, monkeypatch) -> None:
     monkeypatch.setattr(orders, "MAX_QUEUED", 1)
     create = lambda: rest.calls.create(to="+1", from_="+1", url=URL)  # noqa: E731

@@ -22,7 +22,7 @@ from sipdomains.selectors.overview import HOURS, SETTLED, owner
 
 PER_QUARTER = 10
 PER_HOUR = 4 * PER_QUARTER
-BUDGET_SECONDS = 0.02
+BUDGET_SECONDS = 0.015
 _QUARTER = timedelta(minutes=15)
 _HOUR = 4 * _QUARTER
 _FRESH = timedelta(seconds=20)  # of an hour whose calls go on

@@ -22,7 +22,7 @@ from sipdomains.models import Call, SipDomain
 from sipdomains.selectors.callfilter import LIVE_STATUSES, ORDINARY_CAUSES
 
 HOURS = 24
-BUDGET_SECONDS = 0.03
+BUDGET_SECONDS = 0.02
 SETTLED = timedelta(minutes=15)  # after that, most calls of a time have ended
 _HOUR = timedelta(hours=1)
 _SHORT = timedelta(minutes=5)

@@ -166,9 +166,10 @@ def _file(request: HttpRequest, recording: Recording, stored: str, kind: str) ->
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
     span = _Span(default_storage.open(stored), first, last - first + 1)
-    content = _AsyncSpan(span) if isinstance(request, ASGIRequest) else span
-    close_old_connections()  # a player may take minutes to hear it
-    return StreamingHttpResponse(content, status=status, headers=headers)
+    if not isinstance(request, ASGIRequest):
+        return StreamingHttpResponse(span, status=status, headers=headers)
+    close_old_connections()  # of this request's thread: a player may take minutes to hear it
+    return StreamingHttpResponse(_AsyncSpan(span), status=status, headers=headers)
 
 
 def _range_counts(request: HttpRequest, etag: str, changed: int) -> bool:

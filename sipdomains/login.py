@@ -5,6 +5,7 @@ password again before setting one up."""
 from __future__ import annotations
 
 import hashlib
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django import forms
@@ -67,7 +68,7 @@ def demand_password(request: HttpRequest, password: str) -> None:
 
 def _windows(request: HttpRequest | None, username: str) -> list[Window]:
     """No password is tried while one of them is full."""
-    address = request.META.get("REMOTE_ADDR", "") if request else ""
+    address = _network(request.META.get("REMOTE_ADDR", "") if request else "")
     both = hashlib.sha256(f"{address} {username.casefold()}".encode()).hexdigest()
     return [
         Window(f"login:{both}", FAILURES, SECONDS),
@@ -89,6 +90,17 @@ def _demand_room(windows: list[Window]) -> None:
 def _count(windows: list[Window]) -> None:
     for window in windows:
         window.count()
+
+
+def _network(address: str) -> str:
+    """Of IPv6 the /64: who has one address of it mostly has all."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address) and not found.ipv4_mapped:
+        return str(IPv6Network((int(found) >> 64 << 64, 64)))
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 class LoginForm(_Throttled):

@@ -113,7 +113,12 @@ def control(request: HttpRequest, sid: str) -> HttpResponse:
     if wish is not None:
         _submit(request, call, *wish)
         return HttpResponseRedirect(reverse("web:call", args=(call.sid,)))
-    context = {"call": call, "redirect": redirect, "application": application}
+    context = {
+        "call": call,
+        "redirect": redirect,
+        "application": application,
+        "applications": ongoing.applications_of(call.account_id).exists(),
+    }
     return render(
         request, "web/control.html", context, status=400 if request.method == "POST" else 200
     )

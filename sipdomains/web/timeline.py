@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,9 +146,16 @@ _CHANGES = {
 }
 
 
+_CREDENTIAL = re.compile(r"(AC|SK)[0-9a-f]+")
+
+
 def _command(data: dict[str, Any]) -> str:
     what = str(data.get("what", ""))
-    said = f"The REST API ({data.get('by', '')}) {_ASKED.get(what, what)}"
+    by = str(data.get("by", ""))
+    # The REST API's clients are known by the SID of an account or key, people by their user name.
+    client = not by or _CREDENTIAL.fullmatch(by)
+    said = f"The REST API ({by})" if client else f"{by}, at the desk,"
+    said += f" {_ASKED.get(what, what)}"
     details = [str(data[name]) for name in ("url", "recording_sid", "status") if data.get(name)]
     if data.get("inline"):
         details.append("given with the request")

@@ -45,6 +45,24 @@ def test_an_address_that_tries_many_users_is_stopped(client, make_user, monkeypa
     assert "Too many" in client.post("/login/", RIGHT).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("template", "stopped"),
+    [
+        ("2001:db8:0:1::{:x}", True),  # who has one address of IPv6 has 2**64 of them
+        ("2001:db8:0:{:x}::1", False),
+        ("::ffff:192.0.2.7", True),
+        ("192.0.2.{}", False),
+        ("{}", False),  # a socket of the machine has no address
+    ],
+)
+def test_a_network_of_ipv6_counts_as_one_address(client, make_user, template, stopped):
+    make_user("operator")
+    for number in range(login.FAILURES):
+        client.post("/login/", WRONG, REMOTE_ADDR=template.format(number + 1))
+    refused = client.post("/login/", RIGHT, REMOTE_ADDR=template.format(99))
+    assert ("Too many" in refused.content.decode()) == stopped
+
+
 def test_logging_in_does_not_count(client, make_user):
     make_user("operator")
     for _ in range(login.FAILURES + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import time_machine
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.utils import timezone
@@ -32,10 +33,11 @@ def test_who_changed_a_call_is_named_as_what_it_is(by, words):
 
 
 def test_one_call_is_not_calls(desk, make_call, domain):
-    make_call(timezone.now(), account=domain.account, cause="bad-credentials", status="failed")
-    body = desk.get("/").content.decode()
+    now = timezone.now()
+    make_call(now, account=domain.account, cause="bad-credentials", status="failed")
+    with time_machine.travel(now, tick=False):  # the hour that is counted whatever that takes
+        body = desk.get("/").content.decode()
     assert ": 1 call, 1 failure</title>" in body
-    assert ": 0 calls, 0 failures</title>" in body
     assert "1 calls" not in body
 
 

@@ -79,6 +79,20 @@ class RegisteredContact:
     user_agent: str = ""
 
 
+_LONGEST_NUMBER = 32
+_PUNCTUATION = str.maketrans("", "", " ().-/")
+_KEYS = frozenset("0123456789*#")
+
+
+def phone_number(text: str) -> str | None:
+    """Digits, ``*`` and ``#``, perhaps with ``+`` in front; None when it is no number."""
+    plain = text.translate(_PUNCTUATION)
+    digits = plain.removeprefix("+")
+    if not digits or len(plain) > _LONGEST_NUMBER or not _KEYS.issuperset(digits):
+        return None
+    return plain
+
+
 @dataclass(frozen=True, slots=True)
 class TrunkRulePolicy:
     """Numbers that begin with ``prefix`` are allowed or not; ``strip`` characters are then taken
@@ -106,3 +120,9 @@ class TrunkPolicy:
     priority: int
     weight: int
     rules: tuple[TrunkRulePolicy, ...]
+
+    def rule_for(self, number: str) -> TrunkRulePolicy | None:
+        """The one with the longest prefix that the number, as :func:`phone_number` writes it,
+        begins with."""
+        fitting = [rule for rule in self.rules if number.startswith(rule.prefix)]
+        return max(fitting, key=lambda rule: len(rule.prefix), default=None)

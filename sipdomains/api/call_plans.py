@@ -11,8 +11,11 @@ from sipdomains.api.call_inputs import DETECTION_INVALID, URL_INVALID, with_good
 from sipdomains.api.errors import ApiError
 from sipdomains.contracts import OriginatePlan, RecordingWish
 from sipdomains.models import Account, Application
+from sipdomains.policy import phone_number
+from sipdomains.services import trunks
 from twimlrunner.twiml.redact import without_passwords
 
+NUMBER_NOT_ALLOWED, NUMBER_BLOCKED = 21215, 21216
 APPLICATION_INVALID = 21218
 USERNAME_TOO_LONG, USERNAME_INVALID = 21221, 21222
 PASSWORD_TOO_LONG, PASSWORD_INVALID, PASSWORD_MISSING = 21223, 21224, 21225
@@ -35,6 +38,7 @@ class Wanted:
 def wanted(account: Account, given: dict[str, Any]) -> Wanted:
     """Of the parameters that ``CallInput`` has checked. Raises ApiError."""
     document, callback, warnings = _document(account, given)
+    _check_allowed(account, given["To"])
     to, wrong = with_good_headers(given["To"])
     username, password, unused = _credentials(given)
     plan = OriginatePlan(
@@ -49,6 +53,20 @@ def wanted(account: Account, given: dict[str, Any]) -> Wanted:
     )
     warnings += [*wrong, *unused, *_detection(given)]
     return Wanted(plan, callback, username, password, warnings)
+
+
+def _check_allowed(account: Account, to: str) -> None:
+    """A number that no trunk may dial now is refused at once, as the vendor does; it would be when
+    its turn comes (13227), too. Raises ApiError."""
+    number = phone_number(to)
+    if number is None:
+        return
+    rules = [trunk.rule_for(number) for trunk in trunks.of_account(account.sid)]
+    if any(rule is not None and rule.allow for rule in rules):
+        return
+    if any(rule is not None for rule in rules):
+        raise ApiError(NUMBER_BLOCKED, f"To: a rule of the trunks denies {number}")
+    raise ApiError(NUMBER_NOT_ALLOWED, f"To: no rule of a trunk of the account allows {number}")
 
 
 def _document(

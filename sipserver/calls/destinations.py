@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from sipdomains.policy import DomainPolicy, RegisteredContact
+from sipdomains.policy import DomainPolicy, RegisteredContact, phone_number
 from sipserver.calls.ports import Directory, DirectoryUnavailable, SipPort
-from sipserver.calls.trunks import NoRoute, Route, normalise, routes, weighted
+from sipserver.calls.trunks import NoRoute, Route, routes, weighted
 from sipserver.sip.events import Flow
 from sipserver.sip.grammar import format_host_port
 from sipserver.sip.target import InvalidTarget, SipTarget, aor, parse_target, wanted_headers
@@ -276,7 +276,7 @@ class _Finder:
         places = await self.sip.resolve(uri, trusted=True)
         # Digits, + * and # only: # is the one that a user part must escape.
         request_uri = f"sip:{route.number.replace('#', '%23')}@{host}"
-        shown = self.caller_id if normalise(self.caller_id) else trunk.caller_id
+        shown = self.caller_id if phone_number(self.caller_id) else trunk.caller_id
         return [
             Attempt(
                 request_uri=request_uri,

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from sipdomains.contracts import OriginatePlan
 from sipdomains.live import Order
-from sipdomains.policy import DomainPolicy
+from sipdomains.policy import DomainPolicy, phone_number
 from sipserver.calls import api_recording, destinations
 from sipserver.calls.control import LiveCall
 from sipserver.calls.destinations import Destinations, Undialable
@@ -20,7 +20,6 @@ from sipserver.calls.outgoing import run_leg
 from sipserver.calls.ports import DirectoryUnavailable
 from sipserver.calls.programs import run_programs
 from sipserver.calls.termination import Termination
-from sipserver.calls.trunks import normalise
 from sipserver.sip.target import InvalidTarget, is_caller_id, parse_target
 from twimlrunner.engine.ports import CallbackTarget, DialTarget, DialUri, DocumentRequest
 from twimlrunner.twiml.redact import without_passwords
@@ -150,7 +149,7 @@ async def _caller(
     elif shown.lower().startswith(_CLIENT):
         user, _, host = shown[len(_CLIENT) :].partition("@")
     else:
-        user = normalise(shown) or shown
+        user = phone_number(shown) or shown
     if not is_caller_id(user):
         message = f"{shown!r} cannot be sent as caller ID; the call is placed without one."
         leg.notify(BAD_CALLER_ID, "warning", message)

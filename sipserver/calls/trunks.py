@@ -9,15 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sipdomains.policy import TrunkPolicy, TrunkRulePolicy
+from sipdomains.policy import TrunkPolicy, phone_number
 
 T = TypeVar("T")
 
 BAD_NUMBER = 13223
 NUMBER_DENIED = 13227
-_LONGEST = 32
-_PUNCTUATION = str.maketrans("", "", " ().-/")
-_KEYS = frozenset("0123456789*#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +31,6 @@ class NoRoute:
     message: str
 
 
-def normalise(number: str) -> str | None:
-    """Digits, ``*`` and ``#``, perhaps with ``+`` in front; None when it is no number."""
-    plain = number.translate(_PUNCTUATION)
-    digits = plain.removeprefix("+")
-    if not digits or len(plain) > _LONGEST or not _KEYS.issuperset(digits):
-        return None
-    return plain
-
-
-def rule_for(number: str, rules: Sequence[TrunkRulePolicy]) -> TrunkRulePolicy | None:
-    """The rule with the longest prefix that the number begins with."""
-    fitting = [rule for rule in rules if number.startswith(rule.prefix)]
-    return max(fitting, key=lambda rule: len(rule.prefix), default=None)
-
-
 def routes(
     number: str, trunks: Sequence[TrunkPolicy], draw: Callable[[], float]
 ) -> list[Route] | NoRoute:
@@ -56,7 +38,7 @@ def routes(
 
     ``draw`` returns a random number from 0 up to 1.
     """
-    plain = normalise(number)
+    plain = phone_number(number)
     if plain is None:
         return NoRoute(BAD_NUMBER, f"{number!r} is not a phone number.")
     if not trunks:
@@ -67,7 +49,7 @@ def routes(
         )
     allowed: list[Route] = []
     for trunk in trunks:
-        rule = rule_for(plain, trunk.rules)
+        rule = trunk.rule_for(plain)
         if rule is not None and rule.allow:
             allowed.append(Route(trunk, rule.prepend + plain[rule.strip :]))
     if not allowed:

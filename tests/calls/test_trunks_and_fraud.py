@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from sipdomains.policy import RegisteredContact, TrunkPolicy, TrunkRulePolicy
+from sipdomains.policy import RegisteredContact, TrunkPolicy, TrunkRulePolicy, phone_number
 from sipserver.calls.destinations import Destinations, Undialable, destinations
 from sipserver.calls.fraud import OutgoingGuard
-from sipserver.calls.trunks import NoRoute, normalise, routes, weighted
+from sipserver.calls.trunks import NoRoute, routes, weighted
 from sipserver.sip.events import Ended
 from tests.calls.scenes import all_ended, answers, parameters, refuses
 from tests.fakes.calls import POLICY, World, answered
@@ -45,7 +45,7 @@ def trunk(name: str, *rules: TrunkRulePolicy, priority: int = 10, weight: int = 
     ],
 )  # fmt: skip
 def test_numbers_are_normalised(number: str, plain: str | None) -> None:
-    assert normalise(number) == plain
+    assert phone_number(number) == plain
 
 
 def numbers(number: str, *trunks: TrunkPolicy) -> list[tuple[str, str]] | int:

@@ -17,8 +17,9 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from sipdomains.live import Outcome
-from sipdomains.models import Call, CallCommand
+from sipdomains.models import Call, CallCommand, Trunk
 from sipdomains.services import commands
+from tests.sipdomains.conftest import saved
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 BASE = "/2010-04-01/Accounts"
@@ -136,6 +137,14 @@ def node(monkeypatch):
     node = Node()
     monkeypatch.setattr(commands, "wait", node.wait)
     return node
+
+
+@pytest.fixture
+def trunk(alice) -> Trunk:
+    """Every number may be dialled."""
+    trunk = saved(Trunk(account=alice, friendly_name="Provider", host="sip.provider.example"))
+    trunk.rules.create(prefix="")
+    return trunk
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from sipdomains.services import apilog, orders
 from tests.sipdomains.api.conftest import refused
 from tests.sipdomains.conftest import saved
 
+pytestmark = pytest.mark.usefixtures("trunk")
+
 URL = "https://app.example/voice"
 GOOD = {"To": "+4930123456", "From": "+4930999", "Url": URL}
 
@@ -216,6 +218,32 @@ def test_each_mistake_has_its_code(raw, changes, code) -> None:
     answer = raw("post", "/Calls.json", form)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert not Call.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        ({}, 21215),
+        ({"+1": True}, 21215),
+        ({"+49": False}, 21216),
+        ({"+49": True, "+4930": False}, 21216),
+        ({"": False, "+49": True}, 0),
+    ],
+)
+def test_a_number_that_no_trunk_may_dial_is_refused(raw, trunk, rules, code) -> None:
+    trunk.rules.all().delete()
+    for prefix, allow in rules.items():
+        trunk.rules.create(prefix=prefix, allow=allow)
+    answer = raw("post", "/Calls.json", GOOD | {"To": "+49 (30) 12-34"})
+    assert (answer.status_code, answer.json().get("code", 0)) == (400 if code else 201, code)
+    assert Call.objects.exists() == (not code)
+
+
+def test_without_a_trunk_no_number_can_be_called_but_others_can(raw, trunk) -> None:
+    trunk.delete()
+    assert raw("post", "/Calls.json", GOOD).json()["code"] == 21215
+    for to in ("sip:49@pbx.example.net", "client:49"):
+        assert raw("post", "/Calls.json", GOOD | {"To": to}).status_code == 201
 
 
 def test_an_application_of_another_account_is_none(rest, application, bob) -> None:

@@ -135,7 +135,7 @@ def test_the_answer_shows_what_became_of_the_call(rest, live_call, node, monkeyp
 # --- in the queue ---------------------------------------------------------------------------------
 
 
-def test_a_call_in_the_queue_is_changed_and_canceled_right_there(rest) -> None:
+def test_a_call_in_the_queue_is_changed_and_canceled_right_there(rest, trunk) -> None:
     call = rest.calls.create(to="+1", from_="+1", url=URL)
     rest.calls(call.sid).update(twiml=DOCUMENT)
     plan = OriginatePlan.from_json(CallOrder.objects.get().plan)

@@ -3,7 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .PHONY: run test check lint types unit e2e lock venv venv-dev system-test-tools
 
@@ -39,7 +38,7 @@ types: venv-dev
 	$(BIN)/mypy sipdomains twimlrunner sipserver
 
 unit: venv-dev
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/e2e $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e $(PYTEST_ARGS)
 
 # Mostly they wait, for they listen to audio in real time; each worker has servers of its own.
 e2e: venv-dev

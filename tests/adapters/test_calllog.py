@@ -45,7 +45,7 @@ class Services:
         self.gate.set()
 
     def apply(self, records: Sequence[LogRecord]) -> None:
-        self.gate.wait(5)
+        self.gate.wait(30)
         if self.errors:
             raise self.errors.pop(0)
         if any(record is self.poison for record in records):

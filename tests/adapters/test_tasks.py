@@ -39,7 +39,7 @@ class Broker:
         self.down = False
 
     def send(self, name: str, arguments: Any) -> None:
-        self.gate.wait(5)
+        self.gate.wait(30)
         if self.down:
             raise ConnectionError("away")
         self.sent.append((name, tuple(arguments)))

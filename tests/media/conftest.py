@@ -102,7 +102,7 @@ class Peer:
         self.reports.append(self.rtcp.recv(2048))
         self._news.set()
 
-    async def until(self, condition, timeout=5.0):
+    async def until(self, condition, timeout=30.0):
         async with asyncio.timeout(timeout):
             while not condition():
                 self._news.clear()
@@ -134,7 +134,7 @@ class Events:
     def named(self, event):
         return [data for name, data in self.all if name == event]
 
-    async def wait(self, event, count=1, timeout=5.0):
+    async def wait(self, event, count=1, timeout=30.0):
         async with asyncio.timeout(timeout):
             while len(self.named(event)) < count:
                 self._news.clear()

@@ -11,7 +11,7 @@ from sipserver.rtp import wav
 
 def closed(file):
     file.close()
-    limit = monotonic() + 5
+    limit = monotonic() + 30
     while not file.done and monotonic() < limit:
         sleep(0.001)
     assert file.done

@@ -29,7 +29,7 @@ def gone(pid):
         return True
 
 
-async def until(condition, timeout=5.0):
+async def until(condition, timeout=30.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.01)
@@ -165,7 +165,7 @@ async def test_a_port_rests_before_it_is_used_again():
             except NoMedia:
                 await asyncio.sleep(0.02)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         assert (await reopen()).port == CONFIG.port_min
     await pool.stop()
 

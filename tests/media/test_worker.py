@@ -231,7 +231,7 @@ async def test_a_silent_source_may_be_replaced(leg, peer, wav):
     play = session.play([wav(80000)])
     await peer.count(1)
     sequence = 100
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not other.packets:
             other.send(session.port, sequence, ssrc=9)
             sequence += 1
@@ -284,7 +284,7 @@ async def test_reports_go_both_ways(leg, peer, wav):
     session, _ = leg
     peer.send(session.port, 1)
     play = session.play([wav(80000)])
-    await peer.until(lambda: len(peer.reports) >= 1)
+    await peer.until(lambda: peer.reports and peer.packets)
     (report,) = rtcp.parse(peer.reports[0])
     ours = peer.packets[0].ssrc
     assert report.ssrc == ours

@@ -16,7 +16,7 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-def eventually(condition, what: str, seconds: float = 15.0) -> None:
+def eventually(condition, what: str, seconds: float = 30.0) -> None:
     """Wait until ``condition()`` holds, looking often."""
     deadline = time.monotonic() + seconds
     while not condition():

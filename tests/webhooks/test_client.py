@@ -349,6 +349,6 @@ async def test_cancelling_aborts_the_connection_and_is_recorded(caller):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 30)
     (attempt,) = caller.attempts
     assert attempt.error_message.startswith("aborted")

@@ -275,7 +275,7 @@ async def test_what_a_shutdown_breaks_off_is_given_back_at_once() -> None:
         await on_thread(calls.apply, [promise(port)])
         one = Process()
         one.worker.wake(["s-0"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not slow.inside:
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(one.close, 0.05)

@@ -144,7 +144,7 @@ async def test_slow_servers_are_left(caller, handler, fragment, code):
     async with listening(handler) as port:
         reply = await caller.fetch(f"http://127.0.0.1:{port}/#{fragment}")
     assert reply.error_code == code
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10  # 15 s by default
     assert caller.attempts[-1].error_code == code
 
 

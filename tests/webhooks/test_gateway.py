@@ -33,7 +33,7 @@ class Queue:
 
     def publish(self, batch, deadline):
         self.entered.set()
-        assert self.open.wait(5)
+        assert self.open.wait(30)
         if self.error:
             raise self.error
         self.batches.append([from_wire(wire) for wire in batch])
@@ -57,7 +57,7 @@ class Rig:
         )
 
     async def requests(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.queue.requests) < count:
                 await asyncio.sleep(0.001)
         return self.queue.requests
@@ -137,7 +137,7 @@ async def test_a_cancelled_fetch_is_cancelled_at_the_workers(rig):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(told.wait(), 5)
+    await asyncio.wait_for(told.wait(), 30)
     assert [cancel.request_id for cancel in cancels] == [request.request_id]
     rig.reply(request)
     await asyncio.sleep(0)

@@ -31,7 +31,7 @@ class Node:
         self.loop.call_soon_threadsafe(self.arrived.set)
 
     async def wait(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.replies) < count:
                 await self.arrived.wait()
                 self.arrived.clear()
@@ -54,7 +54,7 @@ class Hanging:
         await reader.read(1)
 
     async def busy_with(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.inside < count:
                 await asyncio.sleep(0.001)
 
@@ -224,11 +224,11 @@ def test_batches_grow_while_a_write_is_under_way():
     def write(items):
         batches.append(items)
         entered.set()
-        assert proceed.wait(5)
+        assert proceed.wait(30)
 
     writer = BatchWriter("test", write, max_batch=3, max_pending=5)
     assert writer.put(0)
-    assert entered.wait(5)
+    assert entered.wait(30)
     assert [writer.put(n) for n in range(1, 7)] == [True] * 5 + [False]
     proceed.set()
     assert writer.close(5)
@@ -267,7 +267,7 @@ async def test_repeated_request_is_signed_and_only_stored(start):
     worker = FetchWorker(WebhookConfig(), bus, attempts.extend)
     async with listening(application) as port:
         worker.repeat(repeated(f"http://127.0.0.1:{port}/voice"), TOKEN)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not attempts:
                 await asyncio.sleep(0.001)
         await close(worker)
@@ -284,7 +284,7 @@ async def test_repeat_that_never_leaves_us_is_stored_with_its_reason(url, code):
     config = WebhookConfig(egress=EgressPolicy(allow_loopback=False))
     worker = FetchWorker(config, InProcessBus(), attempts.extend)
     worker.repeat(repeated(url), TOKEN)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not attempts:
             await asyncio.sleep(0.001)
     await close(worker)

@@ -52,16 +52,17 @@ def test_calls_appear_and_change_by_events(
     press(browser, "j")
     fresh = going_on(make_call, domain=domain)
     wait(browser, lambda _: rows(browser) == [fresh.sid, old.sid])
-    assert focused(browser) == f"call-{old.sid}"
+    wait(browser, lambda _: focused(browser) == f"call-{old.sid}")
     press(browser, "k")
-    assert focused(browser) == f"call-{fresh.sid}"
+    wait(browser, lambda _: focused(browser) == f"call-{fresh.sid}")
     now = timezone.now()
     Call.objects.filter(sid=fresh.sid).update(
         status="busy", cause="callee-busy", reason="The callee is busy.", ended_at=now,
         updated_at=now, sip_status=486,
     )  # fmt: skip
     wait(browser, lambda _: "The callee is busy." in text(browser, ".calls tbody tr"))
-    assert focused(browser) == f"call-{fresh.sid}"  # the row was exchanged under the focus
+    # The row was exchanged under the focus.
+    wait(browser, lambda _: focused(browser) == f"call-{fresh.sid}")
     assert browser.get_log("browser") == []
 
 

@@ -137,16 +137,16 @@ def test_an_operator_finds_and_opens_a_call_by_keyboard(
 
     # A call that comes in appears by itself; what has the focus keeps it.
     press(browser, "j", "j")
-    assert focused(browser) == f"call-{calls[2].sid}"
+    wait(browser, lambda _: focused(browser) == f"call-{calls[2].sid}")
     fresh = make_call(timezone.now())
     wait(browser, lambda _: rows(browser)[0] == fresh.sid)
-    assert focused(browser) == f"call-{calls[2].sid}"
+    wait(browser, lambda _: focused(browser) == f"call-{calls[2].sid}")
     press(browser, "k", "k")
-    assert focused(browser) == f"call-{fresh.sid}"
+    wait(browser, lambda _: focused(browser) == f"call-{fresh.sid}")
 
     # While a filter is edited nothing is exchanged under the reader's hands.
     press(browser, "/", "mall")
-    assert focused(browser) == "id_q"
+    wait(browser, lambda _: focused(browser) == "id_q")
     wait(browser, lambda _: browser.find_elements(By.CSS_SELECTOR, "[data-live].paused"))
     press(browser, Keys.ENTER)
     wait(browser, lambda _: rows(browser) == [refused.sid])

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check lint types unit e2e lock venv venv-dev system-test-tools
+.PHONY: run test check lint types unit e2e test-postgres lock venv venv-dev system-test-tools
 
 venv: $(VENV)/.installed
 venv-dev: $(VENV)/.installed-dev
@@ -43,6 +43,11 @@ unit: venv-dev
 # Mostly they wait, for they listen to audio in real time; each worker has servers of its own.
 e2e: venv-dev
 	$(BIN)/pytest -n 2 --dist loadfile tests/e2e $(PYTEST_ARGS)
+
+# Not part of `make test`: needs a PostgreSQL that runs, and makes databases of its own there.
+test-postgres: venv-dev
+	@[[ "$$DATABASE_URL" == postgres* ]] || { echo "Set DATABASE_URL=postgres://user:password@host/postgres"; exit 2; }
+	$(BIN)/pytest -n 2 --dist loadfile tests/adapters tests/integration tests/sipdomains tests/twimlbench tests/webhooks/test_delivery.py $(PYTEST_ARGS)
 
 lock: venv-dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header requirements.in -o requirements.txt

@@ -7,6 +7,7 @@ guards it against this caller too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -21,6 +22,8 @@ from sipdomains.celery import app
 from sipdomains.contracts import TASK_TEST_CALL
 from sipdomains.handover import Handover
 from sipdomains.services import testcalls
+from sipdomains.services.atwork import at_work
+from sipdomains.services.deskcache import CacheAway
 from sipdomains.services.testcalls import CALLING, MAX_MESSAGES, OVER, Order, Progress
 from sipdomains.settings.env import EnvError, listen_address
 from sipserver.caller.phone import CallPlan, CallReport, Phone
@@ -44,11 +47,20 @@ _lock = threading.Lock()
 @app.task(name=TASK_TEST_CALL, ignore_result=True)  # type: ignore[untyped-decorator]
 def test_call(order_id: str) -> None:
     """Place the call that was ordered under that id."""
-    if not _threads.start(lambda: place(order_id)):
+    if not _threads.start(lambda: _work_on(order_id)):
         _end(order_id, "error", "This worker has as many test calls as it may. Try again soon.")
 
 
+def _work_on(order_id: str) -> None:
+    try:
+        with at_work(order_id):
+            place(order_id)
+    except CacheAway:
+        log.warning("what became of a test call cannot be told: Redis is away")
+
+
 def place(order_id: str) -> None:
+    """Raises CacheAway."""
     order = testcalls.take(order_id)
     if order is None:
         _end(order_id, "error", "The order had run out before a worker took it.")
@@ -62,6 +74,8 @@ def place(order_id: str) -> None:
         _end(order_id, "error", f"The server's SIP address is not known: {error}")
     except OSError as error:
         _end(order_id, "error", f"The server's SIP address cannot be reached: {error}")
+    except CacheAway:
+        raise
     except TimeoutError:
         _end(order_id, "error", "The call did not end in time.")
     except Exception:
@@ -117,7 +131,9 @@ class _Diary:
         if self._now is None or len(self._now.messages) >= MAX_MESSAGES:
             return
         message = (time.time(), trace_data(MessageTraced(0, outbound, data, None)))
-        self._put(replace(self._now, state=CALLING, messages=(*self._now.messages, message)))
+        self._now = replace(self._now, state=CALLING, messages=(*self._now.messages, message))
+        with contextlib.suppress(CacheAway):  # the next message takes this one along
+            testcalls.put(self._id, self._now)
 
     def end(self, report: CallReport) -> None:
         if self._now is None:
@@ -130,11 +146,7 @@ class _Diary:
             "heard": round(report.heard_seconds, 1),
             "at": time.time(),
         }
-        self._put(replace(self._now, state=OVER, outcome=outcome))
-
-    def _put(self, now: Progress) -> None:
-        self._now = now
-        testcalls.put(self._id, now)
+        testcalls.put(self._id, replace(self._now, state=OVER, outcome=outcome))
 
 
 def _why(report: CallReport) -> str:

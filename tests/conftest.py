@@ -1,7 +1,11 @@
 """For every test."""
 
+from collections.abc import Iterator
+
 import pytest
+from django.db import connection
 from hypothesis import settings
+from pytest_django.plugin import DjangoDbBlocker
 
 # How long an example takes says more about the machine's load than about the code.
 settings.register_profile("sipdomains", settings(), deadline=None)
@@ -14,3 +18,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marks = ("e2e", "integration")
     long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in marks)}
     items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """PostgreSQL drops no database that somebody is connected to, and threads of servers that
+    tests have run in this process may still be."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sipdomains.bench import MAX_MOVES, BenchResult, BenchSetup, Move
-from sipdomains.services import deskcache
+from sipdomains.services import atwork, deskcache
 
 KEEP_SECONDS = 2 * 3600
 STARTS_PER_MINUTE = 10
@@ -33,7 +33,7 @@ class Run:
 
 
 def start(user: int, setup: BenchSetup) -> Run:
-    """Raises TooMany."""
+    """Raises TooMany, CacheAway."""
     if not deskcache.spend("bench", user, STARTS_PER_MINUTE):
         raise TooMany("You have started many runs within a minute. Wait a little.")
     run = Run(deskcache.new_id(), user, setup, ())
@@ -66,6 +66,16 @@ def move(run: Run, step: int, made: Move) -> Run | None:
 def result(id_: str) -> BenchResult | None:
     stored: dict[str, Any] | None = deskcache.get(_RESULT, id_)
     return BenchResult(**stored) if stored is not None else None
+
+
+def work_name(run: Run) -> str:
+    """By which a worker gives signs of life while it works on the run's last move."""
+    return f"{run.id}-{len(run.moves)}"
+
+
+def given_up(run: Run) -> str:
+    """Why the last move will have no result; "" while it may."""
+    return atwork.given_up(work_name(run), run.at)
 
 
 def put_result(id_: str, found: BenchResult) -> None:

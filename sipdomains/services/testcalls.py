@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from sipdomains.models.fields import cipher
-from sipdomains.services import deskcache
+from sipdomains.services import atwork, deskcache
+from sipdomains.services.atwork import ORDER_SECONDS
 
 KEEP_SECONDS = 3600
-ORDER_SECONDS = 60  # an order that no worker has taken by then is not carried out
 PER_MINUTE = 4
 DEFAULT_SECONDS, MAX_SECONDS = 30, 120
 MAX_DIGITS = 32
@@ -50,7 +50,8 @@ class Order:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """``state`` waiting, calling or over. ``messages`` are (wall clock, data of a ``sip`` event) as
-    the caller saw them; ``outcome`` what ended it: ``status reason ended_by why heard at``."""
+    the caller saw them; ``outcome`` what ended it: ``status reason ended_by why heard at``.
+    ``ended_by`` "lost": nothing more was heard of the worker that placed it."""
 
     user: int
     domain_sid: str
@@ -72,7 +73,7 @@ def order(
     digits: str = "",
     seconds: int = DEFAULT_SECONDS,
 ) -> str:
-    """Lay it down for the worker; its id. Raises TooMany."""
+    """Lay it down for the worker; its id. Raises TooMany, CacheAway."""
     if not deskcache.spend("test-call", user, PER_MINUTE):
         raise TooMany(f"At most {PER_MINUTE} test calls a minute. Wait a little.")
     id_, call_id = deskcache.new_id(), f"test-{secrets.token_hex(12)}"
@@ -97,6 +98,18 @@ def take(id_: str) -> Order | None:
 def progress(id_: str) -> Progress | None:
     stored: dict[str, Any] | None = deskcache.get(_STATE, id_)
     return Progress(**stored) if stored is not None else None
+
+
+def seen(id_: str) -> Progress | None:
+    """As pages show it: over as well when nobody works on it any more."""
+    now = progress(id_)
+    if now is None or now.state == OVER:
+        return now
+    why = atwork.given_up(id_, now.asked_at)
+    if not why:
+        return now
+    by = "error" if why == atwork.NOBODY else "lost"
+    return replace(now, state=OVER, outcome={"status": 0, "ended_by": by, "why": why})
 
 
 def put(id_: str, now: Progress) -> None:

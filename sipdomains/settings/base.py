@@ -173,17 +173,17 @@ DATABASES = {"default": _database}
 CELERY_BROKER_URL = _env.secret("CELERY_BROKER_URL", "memory://")
 BUS_URL = _env.secret("BUS_URL", CELERY_BROKER_URL)
 
-# What several web processes share: how often who has asked. One process keeps it to itself.
+# What several processes share: "default" how often who has asked and what a page has counted,
+# "desk" what pages and workers hand each other. One process keeps both to itself.
 if BUS_URL.startswith(("redis://", "rediss://")):
+    _cache = {"LOCATION": BUS_URL, "KEY_PREFIX": "sipdomains"}
     CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": BUS_URL,
-            "KEY_PREFIX": "sipdomains",
-        }
+        "default": {"BACKEND": "sipdomains.cache.LenientCache", **_cache},
+        "desk": {"BACKEND": "sipdomains.cache.RedisCache", **_cache},
     }
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    _cache = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    CACHES = {"default": _cache, "desk": _cache}
 
 # --- rest api -----------------------------------------------------------------------------------
 

@@ -19,8 +19,10 @@ from sipdomains.settings.base import DATABASES  # noqa: E402 - the environment c
 
 # A file, as in production: one in memory is shared by all threads with locks of its own kind, and
 # Django never closes the connections to it. Several runs may go on at the same time.
-_database = Path(tempfile.gettempdir(), f"sipdomains-tests-{os.getpid()}.sqlite3")
-DATABASES["default"]["TEST"] = {"NAME": str(_database)}
+_name = f"sipdomains-tests-{os.getpid()}"
+_database = Path(tempfile.gettempdir(), f"{_name}.sqlite3")
+_on_sqlite = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+DATABASES["default"]["TEST"] = {"NAME": str(_database) if _on_sqlite else _name}
 
 
 @atexit.register

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from celery import current_app
@@ -19,15 +18,14 @@ from sipdomains.contracts import TASK_BENCH_STEP
 from sipdomains.models import Account, SipDomain
 from sipdomains.models.fields import new_sid
 from sipdomains.redaction import masked
-from sipdomains.services import benchruns
+from sipdomains.services import atwork, benchruns
 from sipdomains.services.benchruns import Run, TooMany
+from sipdomains.services.deskcache import CacheAway
 from sipdomains.web.benchforms import WAITS_FOR, BenchForm, MoveForm
 from sipdomains.web.benchview import source, transcript
 from sipdomains.web.pages import permitted
 
 MAX_OWNERS = 200
-EXPIRES_SECONDS = 60
-GIVE_UP = 180.0  # seconds: longer than an order waits and a step takes
 
 
 @permitted(OPERATE_CALLS)
@@ -44,7 +42,7 @@ def bench(request: HttpRequest) -> HttpResponse:
     try:
         run = benchruns.start(int(request.user.pk or 0), _setup(request, form.cleaned_data))
         _carry_on(run)
-    except (TooMany, OperationalError) as error:
+    except (TooMany, CacheAway, OperationalError) as error:
         context["problem"] = _words(error)
         return render(request, "web/bench.html", context, status=503)
     return redirect("web:bench-run", run.id)
@@ -67,7 +65,7 @@ def run(request: HttpRequest, id_: str) -> HttpResponse:
         moved = benchruns.move(found, form.cleaned_data["step"], form.move())
         if moved is not None:
             _carry_on(moved)
-    except (TooMany, OperationalError) as error:
+    except (TooMany, CacheAway, OperationalError) as error:
         return _show(request, found, form, _words(error))
     return redirect("web:bench-run", id_)
 
@@ -77,18 +75,18 @@ def _show(
 ) -> HttpResponse:
     result = benchruns.result(run.id)
     step = len(run.moves)
-    running = result is None or result.step < step
-    late = running and time.time() - run.at > GIVE_UP
-    version = f"{step}-{result.step if result else ''}{'-late' if late else ''}"
+    waiting = result is None or result.step < step
+    given_up = benchruns.given_up(run) if waiting else ""
+    running = waiting and not given_up
+    version = f"{step}-{result.step if result else ''}-{given_up and 'given-up'}"
     fragment = request.headers.get("HX-Request") == "true"
     if fragment and request.GET.get("version") == version:
         return HttpResponse(status=204)
-    wants = result.wants if result and not running else {}
+    wants = result.wants if result and not waiting else {}
     context: dict[str, Any] = {
         "run": run,
         "result": result,
-        "running": running and not late,
-        "late": late,
+        "running": running,
         "version": version,
         "step": step,
         "lines": transcript(result) if result else [],
@@ -97,7 +95,8 @@ def _show(
         "question": WAITS_FOR.get(wants.get("kind", ""), ""),
         "form": form,
         "problem": problem,
-        "ended": late or (bool(result) and not running and not wants),
+        "error": given_up or (result.error if result else ""),
+        "ended": not running and not wants,
     }
     status = 400 if form is not None or problem else 200
     name = "web/_bench_run.html" if fragment else "web/bench_run.html"
@@ -105,11 +104,11 @@ def _show(
 
 
 def _carry_on(run: Run) -> None:
-    current_app.send_task(TASK_BENCH_STEP, (run.id,), expires=EXPIRES_SECONDS)
+    current_app.send_task(TASK_BENCH_STEP, (run.id,), expires=atwork.ORDER_SECONDS)
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, TooMany):
+    if isinstance(error, TooMany | CacheAway):
         return str(error)
     return "The message broker cannot be reached, so no worker can run it."
 

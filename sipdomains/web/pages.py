@@ -15,13 +15,14 @@ from django.utils.cache import add_never_cache_headers
 from django_htmx.http import HttpResponseClientRefresh
 
 from sipdomains.access import SEE_CALLS
+from sipdomains.services.deskcache import CacheAway
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def page(view: View[P]) -> View[P]:
-    """A page that need not be logged in for: headers, and Http404 shown in our design.
+    """A page that need not be logged in for: headers; Http404 and CacheAway shown in our design.
 
     A page that refreshes itself, and is gone or forbidden by then, is loaded anew: else the browser
     would go on asking for it."""
@@ -32,6 +33,8 @@ def page(view: View[P]) -> View[P]:
             response = view(request, *args, **kwargs)
         except Http404 as missing:
             response = render(request, "web/not_found.html", {"why": str(missing)}, status=404)
+        except CacheAway as away:
+            response = render(request, "web/away.html", {"why": str(away)}, status=503)
         if response.status_code in (403, 404) and _refreshes_itself(request):
             response = HttpResponseClientRefresh()
         response["X-Robots-Tag"] = "noindex, nofollow"

@@ -19,6 +19,8 @@ from sipdomains.contracts import TASK_TEST_CALL
 from sipdomains.models import Call, CallEvent
 from sipdomains.selectors.domainpage import call_by_call_id
 from sipdomains.services import testcalls
+from sipdomains.services.atwork import ORDER_SECONDS
+from sipdomains.services.deskcache import CacheAway
 from sipdomains.services.testcalls import OVER, WAITING, Progress, TooMany
 from sipdomains.web.course import course
 from sipdomains.web.domains import BY_ADDRESS, domain_of
@@ -27,7 +29,6 @@ from sipdomains.web.testcallform import TestCallForm
 from sipdomains.web.verdict import verdict
 
 PATIENCE = 15.0  # seconds until a worker should have begun
-GIVE_UP = 300.0  # seconds that no order and call together take: its worker is gone
 LANE = "test"  # stands for the SID of the call, which need not be in the log
 MAX_INLINE = 1 << 20  # all messages are in the page: they are bounded where they are told
 LOG_SECONDS = 3.0  # a refusal is written to the log a little after its answer
@@ -39,6 +40,7 @@ _ENDED_BY = {
     "canceled": "Our caller gave up ringing.",
     "timeout": "The server did not answer at all.",
     "error": "The call could not be placed.",
+    "lost": "What became of the call is not known here; the log has the server's side of it.",
 }
 
 
@@ -62,8 +64,8 @@ def start_test_call(request: HttpRequest, sid: str) -> HttpResponse:
             digits=wanted["digits"],
             seconds=wanted["seconds"],
         )
-        current_app.send_task(TASK_TEST_CALL, (id_,), expires=testcalls.ORDER_SECONDS)
-    except TooMany as error:
+        current_app.send_task(TASK_TEST_CALL, (id_,), expires=ORDER_SECONDS)
+    except (TooMany, CacheAway) as error:
         messages.error(request, str(error))
         return redirect("web:domain", domain.sid)
     except OperationalError:
@@ -77,15 +79,14 @@ def start_test_call(request: HttpRequest, sid: str) -> HttpResponse:
 def test_call(request: HttpRequest, sid: str, id_: str) -> HttpResponse:
     """The ladder as our caller sees it, refreshed while the call goes on."""
     domain = domain_of(request, sid)
-    now = testcalls.progress(id_)
+    now = testcalls.seen(id_)
     if now is None or now.user != request.user.pk or now.domain_sid != domain.sid:
         raise Http404("That test call is not known, or no longer.")
     asked_at = datetime.fromtimestamp(now.asked_at, UTC)
     call = call_by_call_id(domain, now.call_id, asked_at - timedelta(seconds=5))
     age = time.time() - now.asked_at
     unanswered = now.state == WAITING and age > PATIENCE
-    lost = now.state != OVER and age > GIVE_UP
-    going = not lost and (now.state != OVER or _unsettled(now, call))
+    going = now.state != OVER or _unsettled(now, call)
     version = (
         f"{now.state}-{len(now.messages)}-{call.updated_at if call else ''}-{going:d}{unanswered:d}"
     )
@@ -99,7 +100,6 @@ def test_call(request: HttpRequest, sid: str, id_: str) -> HttpResponse:
         "id": id_,
         "call": call,
         "going": going,
-        "lost": lost,
         "ask_password": now.outcome.get("status") in (401, 407),
         "unanswered": unanswered,
         "ended_by": _ENDED_BY.get(now.outcome.get("ended_by", ""), ""),

@@ -5,58 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
-from tests.e2e.server import PASSWORD, USER, Answer, Application, Server, wait_for
+from tests.e2e.desk import Desk, signed_in
+from tests.e2e.server import PASSWORD, USER, Answer, Application, Server
 
 pytestmark = pytest.mark.e2e
-
-OPERATOR, OPERATOR_PASSWORD = "olga", "Operator9-of-tests"
-MAKE_OPERATOR = f"""
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
-user, _ = get_user_model().objects.get_or_create(username={OPERATOR!r})
-user.set_password({OPERATOR_PASSWORD!r}); user.save()
-user.groups.set(Group.objects.filter(name__in=["operator", "every account"]))
-"""
-
-
-class Desk:
-    """A browser without a window: fills in forms, with the token of the page."""
-
-    def __init__(self, base: str) -> None:
-        self.http = httpx.Client(base_url=base, follow_redirects=True, timeout=20)
-
-    def get(self, path: str) -> str:
-        answer = self.http.get(path)
-        assert answer.status_code == 200, answer.text[:500]
-        return answer.text
-
-    def post(self, path: str, form: dict[str, str]) -> httpx.Response:
-        return self.http.post(
-            path, data=form | {"csrfmiddlewaretoken": self.http.cookies["csrftoken"]}
-        )
 
 
 @pytest.fixture(scope="module")
 def desk(server: Server) -> Iterator[Desk]:
-    server.manage("shell", "-c", MAKE_OPERATOR)
-    made = Desk(f"http://127.0.0.1:{server.web_port}")
-    made.get("/login/")
-    made.post("/login/", {"username": OPERATOR, "password": OPERATOR_PASSWORD})
+    made = signed_in(server)
     yield made
-    made.http.close()
-
-
-def over(desk: Desk, path: str) -> str:
-    """The page when it asks for no refresh any more."""
-
-    def settled() -> str:
-        shown = desk.get(path)
-        return "" if "data-poll" in shown else shown
-
-    return str(wait_for("the page is settled", settled))
+    made.close()
 
 
 def test_a_test_call_goes_the_real_way_with_and_without_the_password(
@@ -68,7 +29,7 @@ def test_a_test_call_goes_the_real_way_with_and_without_the_password(
     desk.get(place)
     form = {"number": "100", "username": USER, "password": PASSWORD, "digits": "7", "seconds": "15"}
     begun = desk.post(place + "test/", form)
-    shown = over(desk, begun.url.path)
+    shown = desk.over(begun.url.path)
     assert "Answered" in shown
     assert "The server hung up." in shown
     assert PASSWORD not in shown
@@ -79,7 +40,7 @@ def test_a_test_call_goes_the_real_way_with_and_without_the_password(
     assert call["user_agent"] == "sipdomains test call"
 
     refused = desk.post(place + "test/", form | {"password": "Wrong9Password"})
-    shown = over(desk, refused.url.path)
+    shown = desk.over(refused.url.path)
     assert "403 Forbidden" in shown
     assert "Wrong user name or password." in shown
     log = server.output.read_text()
@@ -98,9 +59,9 @@ def test_a_document_is_stepped_through_without_a_phone(
         "method": "POST", "caller": "alice", "called": "100", "username": "alice",
     }  # fmt: skip
     run = desk.post("/bench/", form).url.path
-    assert "One or two?" in over(desk, run)
+    assert "One or two?" in desk.over(run)
     desk.post(run, {"do": "keys", "keys": "2", "step": "0"})
-    shown = over(desk, run)
+    shown = desk.over(run)
     assert "Thank you" in shown
     assert "Every verb has run, so the server hangs up." in shown
     assert app.paths() == ["/voice", "/typed"]  # once each

@@ -1,8 +1,9 @@
-"""Node and webhook worker as processes of their own, joined by Redis, as in production."""
+"""Node, pages and Celery worker as processes of their own, joined by Redis, as in production."""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from threading import Event
 
 import pytest
 
+from tests.e2e.desk import OPERATOR, Desk, signed_in
 from tests.e2e.server import ROOT, START_SECONDS, Application, Server, wait_for
 from tests.e2e.sipp import OPEN_DOMAIN, Callee, RtpReceiver, Sipp, run
 from tests.e2e.sound import is_speech, sounding
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.e2e
 
 TOTAL_SECONDS = 5.0
 BROKER_DOWN = 59901
+TEST_CALL = {"number": "100", "seconds": "30", "username": "", "password": "", "digits": ""}
 
 
 class Stack:
@@ -33,8 +36,9 @@ class Stack:
         self.server = Server(
             folder, embedded=False, CELERY_BROKER_URL=redis.url, BUS_URL=redis.url, **environment
         )
-        self.server.create_domain(OPEN_DOMAIN, voice_url, "--allow", "127.0.0.0/8")
+        self.domain = self.server.create_domain(OPEN_DOMAIN, voice_url, "--allow", "127.0.0.0/8")
         self._log = folder / "celery.log"
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         self.start_worker()
@@ -48,15 +52,52 @@ class Stack:
                  "-P", "threads", "-c", "4", "-Q", "twiml,callbacks,housekeeping", "-l", "INFO"],
                 cwd=ROOT, env=self.server.environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
+            self._started.append(self.worker)
         wait_for(
             "Celery worker", lambda: b" ready." in self._log.read_bytes()[start:], START_SECONDS
         )
 
+    def start_pages(self, output: Path) -> None:
+        with output.open("wb") as log:
+            pages = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "sipdomains.asgi:application", "--lifespan",
+                 "off", "--host", "127.0.0.1", "--port", str(self.server.web_port)],
+                cwd=ROOT, env=self.server.environment, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            self._started.append(pages)
+        wait_for("pages", self._pages_listen, START_SECONDS)
+
+    def _pages_listen(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.server.web_port)) == 0
+
     def close(self) -> None:
-        self.worker.terminate()
-        self.worker.wait(30)
+        for process in self._started:
+            process.terminate()
+            process.wait(30)
         if self.server.process is not None:
             self.server.stop_in_order()
+
+
+class Pages:
+    """An operator at the pages, which run in a process of their own."""
+
+    def __init__(self, stack: Stack, output: Path) -> None:
+        self.output = output
+        self.domain = str(stack.domain["domain_sid"])
+        stack.start_pages(output)
+        self.desk = signed_in(stack.server)
+
+    def order_test_call(self) -> str:
+        """The path of its page."""
+        return self.desk.post(f"/domains/{self.domain}/test/", TEST_CALL).url.path
+
+    def order_bench_run(self, url: str) -> str:
+        form = {
+            "owner": self.domain, "source": "url", "url": url, "method": "POST",
+            "caller": "alice", "called": "100", "username": "",
+        }  # fmt: skip
+        return self.desk.post("/bench/", form).url.path
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +115,13 @@ def stack(
             yield running
         finally:
             running.close()
+
+
+@pytest.fixture(scope="module")
+def pages(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    made = Pages(stack, tmp_path_factory.mktemp("pages") / "web.log")
+    yield made
+    made.desk.close()
 
 
 def test_a_call_works(stack: Stack, app: Application, tmp_path: Path) -> None:
@@ -108,7 +156,49 @@ def test_worker_killed_in_mid_fetch(stack: Stack, app: Application, tmp_path: Pa
     assert stack.server.call(after.call_id)["cause"] == "hangup-verb"
 
 
-def test_broker_killed_and_back(stack: Stack, app: Application, tmp_path: Path) -> None:
+def test_what_pages_ask_for_is_done_by_the_worker(pages: Pages, app: Application) -> None:
+    app.document("/voice", "<Gather numDigits='1' timeout='1'/>")
+    app.document("/bench", "<Gather numDigits='1' action='/typed'><Say>Which?</Say></Gather>")
+    app.document("/typed", "<Say>Thank you</Say>")
+    call, run_ = pages.order_test_call(), pages.order_bench_run(f"{app.url}/bench")
+    assert "Which?" in pages.desk.over(run_)
+    pages.desk.post(run_, {"do": "keys", "keys": "2", "step": "0"})
+    assert "Thank you" in pages.desk.over(run_)
+    shown = pages.desk.over(call)
+    for words in ("Answered", "The server hung up.", "INVITE", "200 OK", "BYE", "Open the call"):
+        assert words in shown
+
+
+def test_worker_killed_in_mid_test_call_and_bench_run(
+    stack: Stack, pages: Pages, app: Application
+) -> None:
+    app.document("/voice", "<Gather numDigits='1' timeout='40'/>")
+    app.document("/bench", "<Say>never told</Say>", gate=Event())
+    call, run_ = pages.order_test_call(), pages.order_bench_run(f"{app.url}/bench")
+    wait_for("answer", lambda: "200 OK" in pages.desk.get(call))
+    wait_for("request of the bench", lambda: "/bench" in app.paths())
+    stack.worker.kill()
+    stack.worker.wait()
+    lost = "The worker has stopped in the middle of it"
+    shown = pages.desk.over(run_, 30)
+    assert lost in shown
+    assert "Run another" in shown
+    # What the server makes of the call is still open; what became of the caller is not.
+    shown = wait_for("the end", lambda: lost in (page := pages.desk.get(call)) and page, 30)
+    assert "Lost" in shown
+    assert "200 OK" in shown
+    stack.start_worker()
+    app.open_gates()
+    app.document("/voice", "<Hangup/>")
+    app.document("/bench", "<Say>told</Say>")
+    call, run_ = pages.order_test_call(), pages.order_bench_run(f"{app.url}/bench")
+    assert "told" in pages.desk.over(run_)
+    assert "The server hung up." in pages.desk.over(call)
+
+
+def test_broker_killed_and_back(
+    stack: Stack, pages: Pages, app: Application, tmp_path: Path
+) -> None:
     server = stack.server
     app.document("/voice", "<Hangup/>")
     stack.redis.stop()
@@ -118,6 +208,7 @@ def test_broker_killed_and_back(stack: Stack, app: Application, tmp_path: Path) 
     assert server.notifications(row["sid"]) == [BROKER_DOWN]
     assert "broker" in row["reason"]
     assert app.hits == []
+    _pages_say_that_redis_is_away(pages)
     stack.redis.start()
 
     def works_again() -> bool:
@@ -125,6 +216,26 @@ def test_broker_killed_and_back(stack: Stack, app: Application, tmp_path: Path) 
         return bool(server.call(after.call_id)["cause"] == "hangup-verb")
 
     wait_for("calls after the broker is back", works_again, 30)
+    assert "The server hung up." in pages.desk.over(pages.order_test_call())
+
+
+def _pages_say_that_redis_is_away(pages: Pages) -> None:
+    desk, domain = pages.desk, f"/domains/{pages.domain}/"
+    away = "Redis cannot be reached"
+    told = desk.post(f"{domain}test/", TEST_CALL)
+    assert told.url.path == domain
+    assert away in told.text
+    told = desk.post("/bench/", {"owner": pages.domain, "source": "paste",
+                                 "document": "<Response/>", "method": "POST", "caller": "a",
+                                 "called": "b"})  # fmt: skip
+    assert (told.status_code, away in told.text) == (503, True)
+    for path in ("/", "/calls/", "/live/", domain):  # they need no worker
+        desk.get(path)
+    wrong = {"username": OPERATOR, "password": "Wrong9Password"}
+    with contextlib.closing(Desk(str(desk.http.base_url))) as stranger:
+        stranger.get("/login/")
+        assert stranger.post("/login/", wrong).status_code == 200
+    assert "Traceback" not in pages.output.read_text()
 
 
 def test_a_promised_callback_outlives_the_broker(

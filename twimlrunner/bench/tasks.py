@@ -22,7 +22,9 @@ from sipdomains.celery import app
 from sipdomains.contracts import TASK_BENCH_STEP, FetchDocument, FetchReply, WebhookAttempt
 from sipdomains.handover import Handover
 from sipdomains.services import accounts, benchruns
+from sipdomains.services.atwork import at_work
 from sipdomains.services.benchruns import Run
+from sipdomains.services.deskcache import CacheAway
 from twimlrunner.bench.run import Played, play
 from twimlrunner.webhooks.client import WebhookClient
 from twimlrunner.webhooks.config import WebhookConfig
@@ -42,11 +44,14 @@ def bench_step(run_id: str) -> None:
 
 
 def carry_on(run_id: str) -> None:
-    run = benchruns.find(run_id)
-    if run is None:
-        return
     try:
-        benchruns.put_result(run_id, _step(run))
+        run = benchruns.find(run_id)
+        if run is None:
+            return
+        with at_work(benchruns.work_name(run)):
+            benchruns.put_result(run_id, _step(run))
+    except CacheAway:
+        log.warning("what became of a bench run cannot be told: Redis is away")
     except Exception:
         log.exception("bench run failed")
         _give_up(run_id, "The bench itself failed; the worker's log says why.")

@@ -4,7 +4,7 @@ the worker. Nothing of them is in the database."""
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sipdomains.bench import MAX_MOVES, BenchResult, BenchSetup, Move
@@ -29,14 +29,14 @@ class Run:
     user: int
     setup: BenchSetup
     moves: tuple[Move, ...]
-    at: float = field(default_factory=time.time)
+    at: float
 
 
 def start(user: int, setup: BenchSetup) -> Run:
     """Raises TooMany, CacheAway."""
     if not deskcache.spend("bench", user, STARTS_PER_MINUTE):
         raise TooMany("You have started many runs within a minute. Wait a little.")
-    run = Run(deskcache.new_id(), user, setup, ())
+    run = Run(deskcache.new_id(), user, setup, (), time.time())
     _store(run)
     return run
 
@@ -58,7 +58,7 @@ def move(run: Run, step: int, made: Move) -> Run | None:
         raise TooMany(f"A run has at most {MAX_MOVES} moves. Start another one.")
     if not deskcache.spend("bench-move", run.user, MOVES_PER_MINUTE):
         raise TooMany("These were many moves within a minute. Wait a little, then start anew.")
-    run = Run(run.id, run.user, run.setup, (*run.moves, made))
+    run = Run(run.id, run.user, run.setup, (*run.moves, made), time.time())
     _store(run)
     return run
 

@@ -267,7 +267,7 @@ def log_in(camera: Camera) -> None:
 def calls_and_overview(camera: Camera, server: Server) -> None:
     camera.open("/")
     time.sleep(1.0)  # a picture of a page that goes on refreshing
-    camera.take("overview", 1300)
+    camera.take("overview", 1560)
     camera.open("/calls/")
     camera.take("calls", 760)
     query = (
@@ -333,6 +333,14 @@ def configuration(camera: Camera) -> None:
     camera.take("import", 620)
 
 
+def security(camera: Camera) -> None:
+    camera.open("/account/security/")
+    camera.find("#id_password").send_keys(ADMIN_PASSWORD)
+    camera.find("main form button").click()
+    camera.settled(".qr svg")
+    camera.take("security", 760)
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     app = Application()
@@ -350,6 +358,7 @@ def main(folder: Path) -> None:
             domains(camera, sids)
             bench(camera, sids)
             configuration(camera)
+            security(camera)
             asyncio.run(_while_calling(server, lambda: live(camera)))
         finally:
             if driver is not None:

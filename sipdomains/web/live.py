@@ -55,7 +55,9 @@ class RedirectForm(forms.Form):
 
 
 class ApplicationForm(forms.Form):
-    application = forms.ModelChoiceField(Application.objects.none(), label="Application")
+    application = forms.ModelChoiceField(
+        Application.objects.none(), label="Application", empty_label="Choose one"
+    )
 
     def __init__(self, account_sid: str | None, data: Any = None) -> None:
         super().__init__(data)

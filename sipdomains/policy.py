@@ -10,6 +10,15 @@ from ipaddress import IPv4Network, IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
+class OutgoingLimit:
+    """How many outgoing calls an account and its subaccounts may have together; 0 = no limit."""
+
+    account_sid: str
+    concurrent: int
+    per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
 class DomainPolicy:
     """All that the live side needs of a domain, as of one moment. Times in seconds."""
 
@@ -37,8 +46,7 @@ class DomainPolicy:
     max_call_seconds: int
     verify_tls: bool
     account_parent_sid: str = ""
-    account_max_outgoing: int = 0  # outgoing calls at the same time; 0 = no limit
-    account_outgoing_per_minute: int = 0
+    outgoing_limits: tuple[OutgoingLimit, ...] = ()  # the account's, then its parent's
     max_incoming_per_second: int = 0  # 0 = no limit
     account_max_incoming_per_second: int = 0  # 0 = no limit
     has_registration_credentials: bool = False

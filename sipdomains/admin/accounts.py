@@ -77,7 +77,8 @@ class AccountAdmin(ConfigurationAdmin):
             "Outgoing calls",
             {
                 "description": "A guard against toll fraud. Numbers go out by trunks, by rules "
-                "that allow them. Registered phones of the account's own do not count.",
+                "that allow them. Registered phones of the account's own do not count; calls of "
+                "subaccounts count for their parent, too.",
                 "fields": ("max_outgoing_calls", "max_outgoing_per_minute", "calls_per_second"),
             },
         ),

@@ -26,6 +26,15 @@ _SUBRESOURCES = {
 }
 
 
+# The operator has set them for the parent; one's own subaccounts are no way around.
+_INHERITED = (
+    "max_outgoing_calls",
+    "max_outgoing_per_minute",
+    "max_concurrent_calls",
+    "max_incoming_per_second",
+)
+
+
 class AccountInput(Input):
     CODES = {"FriendlyName": vendor.BAD_NAME}
     FriendlyName = serializers.CharField(source="friendly_name", max_length=64, required=False)
@@ -92,7 +101,9 @@ class Accounts(Resource):
     def new(self) -> Account:
         if self.client.account.parent_id:
             raise ApiError(vendor.ACCESS_DENIED, "A subaccount cannot have subaccounts")
-        return Account(parent=self.client.account, friendly_name="SubAccount")
+        parent = self.client.account
+        limits = {name: getattr(parent, name) for name in _INHERITED}
+        return Account(parent=parent, friendly_name="SubAccount", **limits)
 
     def change(self, request: Request) -> Response:
         values = self.read(AccountUpdate, partial=True)

@@ -21,7 +21,7 @@ from rest_framework.request import Request
 
 from sipdomains import sids
 from sipdomains.api import vendor
-from sipdomains.models import Account, AccountStatus, ApiKey
+from sipdomains.models import Account, ApiKey
 from sipdomains.services import apikeys
 from sipdomains.throttling import Window
 
@@ -42,7 +42,7 @@ class Client:
 
     @property
     def active(self) -> bool:
-        return self.account.status == AccountStatus.ACTIVE
+        return self.account.active
 
     def reaches(self, account: Account) -> bool:
         """An account's credentials open its subaccounts, too."""
@@ -96,7 +96,7 @@ def _client(name: str, secret: str) -> Client | None:
         return _by_key(name, secret)
     if not sids.is_sid(name, sids.ACCOUNT):
         return None
-    account = Account.objects.filter(sid=name).first()
+    account = Account.objects.select_related("parent").filter(sid=name).first()
     tokens = (account.auth_token, account.secondary_auth_token) if account else ("", "")
     # Both are looked at, and something is compared for an unknown account, too.
     matches = [bool(known) & _same(secret, known) for known in tokens]
@@ -104,7 +104,7 @@ def _client(name: str, secret: str) -> Client | None:
 
 
 def _by_key(sid: str, secret: str) -> Client | None:
-    key = ApiKey.objects.select_related("account").filter(sid=sid).first()
+    key = ApiKey.objects.select_related("account__parent").filter(sid=sid).first()
     if key is None or not key.opens(secret):
         return None
     now = timezone.now()

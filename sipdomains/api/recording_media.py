@@ -26,7 +26,7 @@ from sipdomains.api import vendor
 from sipdomains.api.auth import authenticate
 from sipdomains.api.errors import ApiError, handle, not_found
 from sipdomains.api.ranges import Unsatisfiable, byte_range
-from sipdomains.models import Account, AccountStatus, Recording, RecordingStatus
+from sipdomains.models import Account, Recording, RecordingStatus
 from sipdomains.models.recordings import UNDER_WAY
 from sipdomains.services import recording_files
 from sipdomains.services.recording_files import FORMATS, Busy, Unreadable
@@ -87,10 +87,10 @@ def _admit(request: HttpRequest, account_sid: str) -> None:
         raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
     if account_sid == client.account.sid:
         return
-    account = Account.objects.filter(sid=account_sid).first()
+    account = Account.objects.select_related("parent").filter(sid=account_sid).first()
     if account is None or not client.reaches(account):
         raise not_found(request.path)
-    if account.status != AccountStatus.ACTIVE:
+    if not account.active:
         raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
 
 

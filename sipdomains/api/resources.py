@@ -30,7 +30,7 @@ from sipdomains.api.fields import Input
 from sipdomains.api.output import Output
 from sipdomains.api.schema import ResourceSchema
 from sipdomains.api.throttling import AccountThrottle
-from sipdomains.models import Account, AccountStatus
+from sipdomains.models import Account
 from sipdomains.selectors import keyset
 from sipdomains.selectors.stretch import Order, Stretch
 from sipdomains.services import apilog, configuration
@@ -62,10 +62,10 @@ class AccountView(ViewSet):
         sid = self.kwargs.get("account_sid", client.account.sid)
         if sid == client.account.sid:
             return client.account
-        account = Account.objects.filter(sid=sid).first()
+        account = Account.objects.select_related("parent").filter(sid=sid).first()
         if account is None or not client.reaches(account):
             raise not_found(self.request.path)
-        if account.status != AccountStatus.ACTIVE and not self.works_for_inactive:
+        if not account.active and not self.works_for_inactive:
             raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
         return account
 

@@ -77,3 +77,8 @@ class Account(IncomingLimits, ConfigurationModel):
 
     def __str__(self) -> str:
         return self.friendly_name
+
+    @property
+    def active(self) -> bool:
+        """A subaccount rests while its parent does."""
+        return self.status == AccountStatus.ACTIVE and (self.parent is None or self.parent.active)

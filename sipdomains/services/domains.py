@@ -19,7 +19,7 @@ from sipdomains.models import (
     SipDomain,
 )
 from sipdomains.models.names import is_host, normalise_host
-from sipdomains.policy import CredentialHashes, DomainPolicy
+from sipdomains.policy import CredentialHashes, DomainPolicy, OutgoingLimit
 from sipdomains.services.rows import clean_text
 
 
@@ -38,7 +38,7 @@ def policy(name: str) -> DomainPolicy | None:
         return None
     candidates = (
         SipDomain.objects.filter(Q(domain_name=host) | Q(aliases__name=host), enabled=True)
-        .select_related("account")
+        .select_related("account__parent")
         .distinct()
     )
     # A name beats an alias, should both exist by an accident of timing.
@@ -83,13 +83,16 @@ def account_policy(account: Account) -> DomainPolicy:
 def _of_account(account: Account) -> dict[str, Any]:
     return {
         "account_sid": account.sid,
-        "account_active": account.status == AccountStatus.ACTIVE,
+        "account_active": account.active,
         "account_max_concurrent_calls": account.max_concurrent_calls,
         "account_max_incoming_per_second": account.max_incoming_per_second or 0,
         "verify_tls": account.verify_tls,
         "account_parent_sid": account.parent_id or "",
-        "account_max_outgoing": account.max_outgoing_calls,
-        "account_outgoing_per_minute": account.max_outgoing_per_minute,
+        "outgoing_limits": tuple(
+            OutgoingLimit(one.sid, one.max_outgoing_calls, one.max_outgoing_per_minute)
+            for one in (account, account.parent)
+            if one is not None
+        ),
     }
 
 
@@ -208,8 +211,10 @@ def _standing(domain: SipDomain, snapshot: DomainPolicy) -> Iterator[_Finding]:
     if snapshot.account_active:
         yield _Finding("The account is active.")
     else:
-        account = domain.account
-        yield _Finding(f"The account {account} is {account.status}.", "403 Forbidden")
+        off = domain.account
+        if off.status == AccountStatus.ACTIVE and off.parent is not None:
+            off = off.parent
+        yield _Finding(f"The account {off} is {off.status}.", "403 Forbidden")
     if not snapshot.has_acl and not snapshot.has_credentials:
         yield _Finding(
             "Neither an IP access control list nor a credential list is mapped to the domain for "

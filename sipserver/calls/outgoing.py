@@ -68,15 +68,10 @@ async def _place(
     if isinstance(where, Undialable):
         leg.notify(where.code, "warning", where.message)
         return termination("undialable", f"({where.message})", where.sip_status)
-    policy = leg.policy
+    limits = leg.policy.outgoing_limits
     guarded = _goes_outside(where)
     if guarded:
-        denied = office.guard.claim(
-            policy.account_sid,
-            concurrent=policy.account_max_outgoing,
-            per_minute=policy.account_outgoing_per_minute,
-            now=leg.env.clock.monotonic(),
-        )
+        denied = office.guard.claim(limits, now=leg.env.clock.monotonic())
         if denied is not None:
             leg.notify(denied.code, "error", denied.message)
             return termination("outgoing-limit", f"({denied.message})")
@@ -102,7 +97,7 @@ async def _place(
             limit.cancel()
     finally:
         if guarded:
-            office.guard.release(policy.account_sid)
+            office.guard.release(limits)
 
 
 def _goes_outside(where: Destinations) -> bool:

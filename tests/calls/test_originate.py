@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sipdomains.contracts import CallbackPromised, RecordingStarted, RecordingWish
-from sipdomains.policy import RegisteredContact
+from sipdomains.policy import OutgoingLimit, RegisteredContact
 from sipserver.sip.events import Ended
 from tests.calls.scenes import (
     ACCOUNT,
@@ -249,7 +249,7 @@ async def test_a_suspended_account_places_no_call() -> None:
 
 async def test_the_limits_of_outgoing_calls_hold() -> None:
     world = World()
-    policy = replace(ACCOUNT, account_outgoing_per_minute=1)
+    policy = replace(ACCOUNT, outgoing_limits=(OutgoingLimit(ACCOUNT.account_sid, 0, 1),))
     await placed(world, policy=policy)
     world.events(answers(101))
     await all_ended(world)

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from sipdomains.policy import RegisteredContact, TrunkPolicy, TrunkRulePolicy, phone_number
+from sipdomains.policy import (
+    OutgoingLimit,
+    RegisteredContact,
+    TrunkPolicy,
+    TrunkRulePolicy,
+    phone_number,
+)
 from sipserver.calls.destinations import Destinations, Undialable, destinations
 from sipserver.calls.fraud import OutgoingGuard
 from sipserver.calls.trunks import NoRoute, routes, weighted
@@ -88,22 +94,42 @@ def test_weight_shares_the_calls() -> None:
 
 def test_guard_counts_live_calls_and_those_of_the_last_minute() -> None:
     guard = OutgoingGuard()
-    limits = {"concurrent": 2, "per_minute": 3}
-    assert guard.claim("a", **limits, now=0.0) is None
-    assert guard.claim("a", **limits, now=1.0) is None
-    denied = guard.claim("a", **limits, now=2.0)
+    one, other = [OutgoingLimit("a", 2, 3)], [OutgoingLimit("b", 2, 3)]
+    assert guard.claim(one, now=0.0) is None
+    assert guard.claim(one, now=1.0) is None
+    denied = guard.claim(one, now=2.0)
     assert denied is not None
-    assert "2 outgoing calls" in denied.message
-    assert guard.claim("b", **limits, now=2.0) is None
-    guard.release("a")
-    assert guard.claim("a", **limits, now=3.0) is None
-    guard.release("a")
-    guard.release("a")
-    denied = guard.claim("a", **limits, now=4.0)
+    assert denied.message.startswith("The account has 2 outgoing calls")
+    assert guard.claim(other, now=2.0) is None
+    guard.release(one)
+    assert guard.claim(one, now=3.0) is None
+    guard.release(one)
+    guard.release(one)
+    denied = guard.claim(one, now=4.0)
     assert denied is not None
     assert "a minute" in denied.message
-    assert guard.claim("a", **limits, now=61.5) is None
+    assert guard.claim(one, now=61.5) is None
     assert guard.denied == 2
+
+
+def test_subaccounts_share_the_limits_of_their_parent() -> None:
+    guard = OutgoingGuard()
+    parent = OutgoingLimit("parent", 2, 3)
+    subs = [(OutgoingLimit(name, 50, 120), parent) for name in ("x", "y", "z")]
+    assert guard.claim(subs[0], now=0.0) is None
+    assert guard.claim(subs[1], now=0.0) is None
+    denied = guard.claim(subs[2], now=0.0)
+    assert denied is not None
+    assert denied.message.startswith("The parent account, with its subaccounts, has 2 outgoing")
+    assert guard.claim([parent], now=0.0) is not None
+    guard.release(subs[0])
+    assert guard.claim([parent], now=1.0) is None
+    guard.release(subs[1])
+    denied = guard.claim(subs[2], now=2.0)
+    assert denied is not None
+    assert "3 calls in a minute" in denied.message
+    # What was denied took nothing from the subaccount's own share.
+    assert guard.claim(subs[2], now=60.5) is None
 
 
 # --- destinations -------------------------------------------------------------------------------
@@ -254,15 +280,13 @@ async def test_denied_number_is_explained_and_never_sent() -> None:
 
 
 async def test_limit_on_outgoing_calls() -> None:
-    world = await dial_number(trunk("one", rule("+49")), account_outgoing_per_minute=1)
+    limit = OutgoingLimit(POLICY.account_sid, 0, 1)
+    world = await dial_number(trunk("one", rule("+49")), outgoing_limits=(limit,))
     await world.until(lambda: len(world.sip.invites) == 1)
     world.events(refuses(101, 404))
     await all_ended(world)
-    assert world.manager.guard.claim("x", concurrent=0, per_minute=0, now=0.0) is None
-    denied = world.manager.guard.claim(
-        POLICY.account_sid, concurrent=0, per_minute=1, now=world.clock.now
-    )
-    assert denied is not None
+    assert world.manager.guard.claim([OutgoingLimit("x", 0, 0)], now=0.0) is None
+    assert world.manager.guard.claim([limit], now=world.clock.now) is not None
 
 
 async def test_trunk_that_never_responds_is_left_for_the_next() -> None:

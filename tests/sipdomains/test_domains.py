@@ -8,6 +8,7 @@ import pytest
 
 from sipdomains.bus import InProcessBus
 from sipdomains.models import (
+    Account,
     CallAclMapping,
     CallCredentialListMapping,
     Credential,
@@ -70,6 +71,21 @@ def test_what_is_no_domain(domain) -> None:
 def test_an_inactive_account(domain, status) -> None:
     domain.account.status = status
     domain.account.save()
+    assert not domains.policy("pbx.example.net").account_active
+
+
+def test_a_subaccount_rests_with_its_parent_and_shares_its_outgoing_limits(domain) -> None:
+    parent = Account.objects.create(friendly_name="Owner", max_outgoing_calls=2)
+    domain.account.parent = parent
+    domain.account.save()
+    found = domains.policy("pbx.example.net")
+    assert found.account_active
+    assert [(limit.account_sid, limit.concurrent) for limit in found.outgoing_limits] == [
+        (domain.account_id, 50),
+        (parent.sid, 2),
+    ]
+    parent.status = "suspended"
+    parent.save()
     assert not domains.policy("pbx.example.net").account_active
 
 

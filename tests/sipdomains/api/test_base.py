@@ -110,6 +110,26 @@ def test_a_stranger_sees_nothing(alice, bob, raw) -> None:
     assert raw("get", "/Applications.json", Authorization=header).status_code == 404
 
 
+def test_a_subaccount_has_the_limits_of_its_parent(alice) -> None:
+    """Else making subaccounts were a way around what the operator allows."""
+    limits = {
+        "max_outgoing_calls": 2,
+        "max_outgoing_per_minute": 6,
+        "max_concurrent_calls": 9,
+        "max_incoming_per_second": 4,
+    }
+    Account.objects.filter(sid=alice.sid).update(**limits)
+    sub = client_of(alice).api.v2010.accounts.create(friendly_name="Branch")
+    assert Account.objects.filter(sid=sub.sid, parent=alice, **limits).exists()
+
+
+def test_a_subaccount_is_shut_with_its_parent(alice) -> None:
+    sub = Account.objects.get(sid=client_of(alice).api.v2010.accounts.create().sid)
+    assert client_of(sub).calls.list() == []
+    Account.objects.filter(sid=alice.sid).update(status="suspended")
+    assert refused(client_of(sub).calls.list) == (403, 20006)
+
+
 def test_a_parent_reaches_its_subaccounts_and_not_the_other_way(alice) -> None:
     parent = client_of(alice)
     sub = parent.api.v2010.accounts.create(friendly_name="Branch")

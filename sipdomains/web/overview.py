@@ -107,7 +107,7 @@ def _figures(groups: Iterable[Group], live: dict[str, int], sample: Sample) -> l
     failed = sum(group.failed for group in groups)
     ended = sum(group.calls for group in groups if group.cause)
     answered = sum(group.answered for group in groups if group.cause)
-    median = f"median of {sample.calls:,} calls"
+    median = f"median of {sample.calls:,} call{'s' * (sample.calls != 1)}"
     ringing = charts.percentile(sample.ringing_ms, 0.5)
     asked = len(sample.webhook_ms) + sample.webhook_errors
     mos = charts.percentile(sample.mos, 0.5)
@@ -125,7 +125,7 @@ def _figures(groups: Iterable[Group], live: dict[str, int], sample: Sample) -> l
         Figure(
             "Webhooks", _ms(charts.percentile(sample.webhook_ms, 0.5)),
             f"p95 {_ms(charts.percentile(sample.webhook_ms, 0.95))} · errors "
-            f"{_share(sample.webhook_errors, asked)} · {asked:,} requests",
+            f"{_share(sample.webhook_errors, asked)} · {asked:,} request{'s' * (asked != 1)}",
             _log(range="day", errors_only="on"),
             "bad" if asked and sample.webhook_errors / asked > 0.05 else "",
         ),

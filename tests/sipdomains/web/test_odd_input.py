@@ -39,7 +39,7 @@ def strict_about_nul(monkeypatch):
         ("/domains/?q=a%00b", 200),
         ("/domains/?after=a%00b", 200),
         (f"/recordings/AC%00/RE{SID}/waveform/", 404),
-        (f"/2010-04-01/Accounts/AC%00/Recordings/RE{SID}", 404),
+        (f"/2010-04-01/Accounts/AC%00/Recordings/RE{SID}", 401),
         ("/calls/%00/", 404),
         ("/domains/%00/", 404),
         ("/bench/%00/", 404),

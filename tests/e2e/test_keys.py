@@ -136,7 +136,7 @@ def test_digits_in_the_url_of_an_action_are_unwritten(
         request("INFO", number, kind="application/dtmf", body=key)
         for number, key in enumerate(keys, 2)
     )
-    result = run(server, tmp_path, "menu", steps=steps)
+    result = run(server, tmp_path, "menu", domain=AHEAD_DOMAIN, steps=steps)
     assert typed(app)["Digits"] == keys
     assert [row["url"] for row in server.webhooks(server.call(result.call_id)["sid"])]
     assert_unwritten(server, keys)

@@ -109,7 +109,7 @@ def _in_queue(call: Call, command: CallCommand, now: datetime) -> Outcome:
         # No callback tells of it (webhooks.md section 4.2): nothing had been told before.
         orders.close_waiting(
             call, now, status=CallStatus.CANCELED, cause=CANCELED,
-            reason=f"The REST API ({command.requested_by}) ended the call in the queue.",
+            reason=f"The call was ended by request in the queue ({command.requested_by}).",
         )  # fmt: skip
         return Outcome()
     if command.kind in (REDIRECT, UPDATE):

@@ -175,13 +175,13 @@ CAUSES: dict[str, Cause] = {
     "transferred": Cause(
         "completed", 0, 0, "", "nobody", "The other party was transferred away from this one."
     ),
-    # ended by REST
-    "api-hangup": Cause("completed", 0, 0, "", "nobody", "The REST API ended the call."),
+    # by the REST API or from the desk: the detail says whose credentials or who
+    "api-hangup": Cause("completed", 0, 0, "", "nobody", "The call was ended by request."),
     "api-cancel": Cause(
-        "canceled", 487, 0, "", "nobody", "The REST API ended the call before it was answered."
+        "canceled", 487, 0, "", "nobody", "The call was ended by request before it was answered."
     ),
     "api-refuse": Cause(
-        "canceled", 480, 0, "", "nobody", "The REST API ended the call before it was answered."
+        "canceled", 480, 0, "", "nobody", "The call was ended by request before it was answered."
     ),
     "node-stopped": Cause("completed", 503, 59910, "warning", "server", "The node was stopped."),
     "internal-error": Cause(

@@ -251,8 +251,8 @@ def _held_up(row: CallOrder, now: datetime) -> bool:
 
 
 def abandoned(boot_id: str, live: Collection[str], now: datetime | None = None) -> int:
-    """Close what ``boot_id`` took without learning of it, since the database went away in that
-    moment: ``live`` are the SIDs of the calls that it has. Returns how many."""
+    """Close what ``boot_id`` took without placing it, for instance since the database went away in
+    that moment: ``live`` are the SIDs of the calls that it has. Returns how many."""
     now = now or timezone.now()
     mine = Call.objects.filter(
         node=boot_id,
@@ -262,7 +262,9 @@ def abandoned(boot_id: str, live: Collection[str], now: datetime | None = None) 
     )
     lost = [call for call in mine if call.sid not in live]
     for call in lost:
-        _give_up(call, now, "The database went away while the call was taken out of the queue.")
+        _give_up(
+            call, now, "It was lost while a node took it out of the queue; the server log says why."
+        )
     return len(lost)
 
 

@@ -108,7 +108,11 @@ def forget_old(now: datetime | None = None) -> int:
     old = Recording.objects.filter(started_at__lt=kept_since).exclude(file="")
     count = 0
     for recording in old.order_by("started_at").iterator(_SWEEP_CHUNK):
-        recording_files.delete(str(recording.file.name))
+        try:
+            recording_files.delete(str(recording.file.name))
+        except OSError as error:
+            log.error("recording %s is still in the storage: %s", recording.sid, error)
+            continue
         words = f"The file was deleted after {settings.RECORDING_KEEP_DAYS} days."
         Recording.objects.filter(sid=recording.sid).update(file="", size=0, reason=words)
         count += 1

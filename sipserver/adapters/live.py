@@ -100,10 +100,17 @@ class LiveWork:
             return POLL_SECONDS
         self._failing = False
         for order in found.orders:
-            calls.originate(order)
+            self._originate(order)
         for command in found.commands:
             self._take(command)
         return self._pause(found)
+
+    def _originate(self, order: Order) -> None:
+        try:
+            self._calls.originate(order)
+        except Exception:  # nor the other orders
+            log.exception("call %s cannot be placed", order.call_sid)
+            self._failing = True  # the next look closes its row
 
     def _read(self, accepting: bool, lost_of: Collection[str] | None) -> _Found:
         """In a thread of the pool."""

@@ -339,3 +339,28 @@ async def test_a_call_that_was_taken_without_a_word_is_closed(
     other = await world.db(lambda: Call.objects.get(pk=call_sid("a")))
     assert other.ended_at is None
     assert row.ended_at < timezone.now() + timedelta(seconds=1)
+
+
+async def test_one_call_that_cannot_be_placed_takes_nobody_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
+    await world.db(lambda: Account.objects.update(calls_per_second=1000))
+    bad = await create(world)
+    place = world.calls.originate
+
+    def originate(order: Order) -> None:
+        if order.call_sid == bad.sid:
+            raise RuntimeError("a fault of ours")
+        world.calls.sids.add(order.call_sid)
+        place(order)
+
+    monkeypatch.setattr(world.calls, "originate", originate)
+    good = await create(world)
+    world.work.wake()
+    await world.until(lambda: bool(world.calls.placed))
+    await world.settled(await _told(world))
+    rows = await world.db(lambda: Call.objects.in_bulk([bad.sid, good.sid]))
+    assert (rows[bad.sid].status, rows[bad.sid].cause) == ("failed", "internal-error")
+    assert rows[good.sid].ended_at is None
+    assert [order.call_sid for order in world.calls.placed] == [good.sid]

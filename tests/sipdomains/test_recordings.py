@@ -286,10 +286,11 @@ def test_what_is_left_of_a_failed_one_is_deleted(recording):
     assert not path.exists()
 
 
-def test_storage_that_does_not_delete_is_asked_again(recording, monkeypatch):
-    def refuse(name):
-        raise OSError("read-only")
+def refuse(name):
+    raise OSError("read-only")
 
+
+def test_storage_that_does_not_delete_is_asked_again(recording, monkeypatch):
     finish(recording)
     recording.refresh_from_db()
     name = recording.file.name
@@ -423,7 +424,9 @@ def test_sound_that_is_gone_cannot_be_converted(recording):
 # --- retention ---
 
 
-def test_old_files_are_deleted_and_rows_say_so(recording, alice, call, spool, settings):
+def test_old_files_are_deleted_and_rows_say_so(
+    recording, alice, call, spool, settings, monkeypatch
+):
     finish(recording)
     recording.refresh_from_db()
     name = recording.file.name
@@ -434,6 +437,9 @@ def test_old_files_are_deleted_and_rows_say_so(recording, alice, call, spool, se
     now = NOON + timedelta(days=31)
     assert recording_sweep.forget_old(now) == 0
     settings.RECORDING_KEEP_DAYS = 30
+    with monkeypatch.context() as patched:
+        patched.setattr(recording_files, "delete", refuse)
+        assert recording_sweep.forget_old(now) == 0
     assert recording_sweep.forget_old(now) == 1
     assert recording_sweep.forget_old(now) == 0
     recording.refresh_from_db()

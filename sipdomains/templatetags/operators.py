@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django import template
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from sipdomains import redaction
 from sipdomains.web import formatting
@@ -25,6 +25,12 @@ register.filter("party", formatting.party)
 register.filter("refer_end", formatting.refer_end)
 register.filter("short_uri", formatting.short_uri)
 register.filter("status_word", formatting.status_word)
+
+
+@register.filter
+def dotted(name: str) -> SafeString:
+    """A host name that breaks, where it must, behind a dot."""
+    return format_html_join(mark_safe(".<wbr>"), "{}", ((label,) for label in name.split(".")))
 
 
 @register.simple_tag

@@ -53,11 +53,12 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 CURVE_WIDTH, CURVE_HEIGHT = 480, 70
+_DASH = 5  # half of its length
 
 
 def curve(values: Sequence[float | None], top: float) -> str:
     """The path of an SVG through values of 0 to ``top``, one for each slot of the width; broken
-    where nothing is known, a dot where a value stands alone."""
+    where nothing is known, a dash where a value stands alone."""
     slot = CURVE_WIDTH / max(1, len(values))
     parts, drawing = [], False
     for number, value in enumerate(values):
@@ -66,6 +67,10 @@ def curve(values: Sequence[float | None], top: float) -> str:
             continue
         x = (number + 0.5) * slot
         y = 2 + (1 - min(1.0, max(0.0, value / top))) * (CURVE_HEIGHT - 4)
-        parts.append(f"L{x:.1f} {y:.1f}" if drawing else f"M{x:.1f} {y:.1f}h0")
+        is_last = number + 1 == len(values) or values[number + 1] is None
+        if is_last and not drawing:
+            parts.append(f"M{x - _DASH:.1f} {y:.1f}h{2 * _DASH}")
+        else:
+            parts.append(f"{'L' if drawing else 'M'}{x:.1f} {y:.1f}")
         drawing = True
     return "".join(parts)

@@ -162,8 +162,8 @@ def test_bars_stand_on_the_ground_and_fill_the_height():
     [
         ([], ""),
         ([None, None], ""),
-        ([0, 5, 10], "M80.0 68.0h0L240.0 35.0L400.0 2.0"),
-        ([10, None, 99], "M80.0 2.0h0M400.0 2.0h0"),
+        ([0, 5, 10], "M80.0 68.0L240.0 35.0L400.0 2.0"),
+        ([10, None, 99], "M75.0 2.0h10M395.0 2.0h10"),
     ],
 )
 def test_curves_break_where_nothing_is_known(values, path):

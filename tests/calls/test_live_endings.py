@@ -41,7 +41,7 @@ async def test_unanswered_call_is_refused_with_a_reason(kind: str) -> None:
     assert world.ladder[-2:] == ["480", "closed canceled api-refuse"]
     [(name, value)] = world.sip.headers["480"]
     assert name == "Warning"
-    assert "REST API" in value
+    assert "ended by request" in value
 
 
 async def test_the_end_is_written_down_when_rest_is_told() -> None:

@@ -203,7 +203,7 @@ def test_an_unanswered_caller_is_told_why(
     assert rest.submit(phone.sid, "cancel")["state"] == "applied"
     result = phone.sipp.result()
     assert result.statuses[-1] == 480
-    assert "REST API" in header(result.last(480), "Warning")
+    assert "ended by request" in header(result.last(480), "Warning")
     row = server.call(result.call_id)
     assert (row["status"], row["sip_status"]) == ("canceled", 480)
 

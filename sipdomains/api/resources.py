@@ -155,6 +155,7 @@ class Resource(AccountView):
     filters: ClassVar[tuple[str, ...]] = ()  # query parameters that ``filtered`` knows
 
     def rows(self) -> QuerySet[Any]:
+        """Each resource says which; there is no default that could show too much."""
         raise NotImplementedError
 
     def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -167,7 +168,8 @@ class Resource(AccountView):
         return Stretch(self.filtered(self.rows()), self.ORDER), None
 
     def new(self) -> models.Model:
-        """An empty row of the account, to be filled by ``create``."""
+        """An empty row of the account, to be filled by ``create``; not asked of resources that
+        route no create."""
         raise NotImplementedError
 
     def row(self) -> Any:

@@ -108,6 +108,7 @@ class CachedDirectory:
         if version != self._version:
             self._version = version
             self.changed()
+            log.info("configuration %d is in force", version)
 
     async def _cached(self, cache: dict[K, T], key: K, load: Callable[[], Awaitable[T]]) -> T:
         if key in cache:

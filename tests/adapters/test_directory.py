@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
@@ -59,7 +60,10 @@ async def test_credential_holds_hashes_only(directory: CachedDirectory) -> None:
     assert await directory.credential(domain.sid, "Alice") is None
 
 
-async def test_an_edit_is_seen_at_the_next_poll(directory: CachedDirectory) -> None:
+async def test_an_edit_is_seen_at_the_next_poll(
+    directory: CachedDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     await sync_to_async(make_domain)()
     await directory.poll()
     before = await directory.domain("pbx.example.net")
@@ -72,7 +76,10 @@ async def test_an_edit_is_seen_at_the_next_poll(directory: CachedDirectory) -> N
 
     await sync_to_async(edit)()
     assert await directory.domain("pbx.example.net") == before
+    caplog.clear()
     await directory.poll()
+    version = await sync_to_async(domains.config_version)()
+    assert caplog.messages == [f"configuration {version} is in force"]
     after = await directory.domain("pbx.example.net")
     assert after is not None
     assert after.voice_url == "http://127.0.0.1/other"

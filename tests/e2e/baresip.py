@@ -67,7 +67,11 @@ class Baresip:
         return self._output.read_text("utf-8", "replace")
 
     def wait_until(self, what: str, seconds: float = 30.0) -> None:
-        wait_for(f"baresip: {what}", lambda: what in self.output, seconds)
+        try:
+            wait_for(f"baresip: {what}", lambda: what in self.output, seconds)
+        except AssertionError as error:
+            error.add_note(self.output)
+            raise
 
     def wait_until_over(self, seconds: float = 45.0) -> None:
         wait_for("end of baresip's call", lambda: "session closed" in self.output, seconds)

@@ -191,10 +191,24 @@ class Server:
     # --- as an operator ---------------------------------------------------------------------
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        """Run a command; what it changed of the configuration is in force when this returns."""
+        result = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=90, check=check,
         )  # fmt: skip
+        if self.process is not None and self.process.poll() is None:
+            self._wait_for_configuration()
+        return result
+
+    def _wait_for_configuration(self) -> None:
+        """A phone that is refused meanwhile would not try again for a minute."""
+        [row] = self.rows("SELECT version FROM sipdomains_configversion") or [{"version": 0}]
+
+        def in_force() -> bool:
+            told = re.findall(r"configuration (\d+) is in force", self.output.read_text())
+            return bool(told) and int(told[-1]) >= row["version"]
+
+        wait_for(f"configuration {row['version']}", in_force)
 
     def create_domain(self, name: str, voice_url: str, *options: str) -> dict[str, Any]:
         result = self.manage(

@@ -158,6 +158,7 @@ class OriginatePlan:
     ``to`` and ``from_`` as given; ``caller_id`` overrides what ``from_`` shows. ``timeout`` of
     ringing and ``time_limit`` of the call in seconds. What runs when it is answered: ``url`` and
     ``method``, or ``twiml``. Credentials for the far side are columns of their own, encrypted.
+    ``node`` is the boot id of the node that the order was left to, whose phone it is for, or empty.
     """
 
     to: str
@@ -172,6 +173,7 @@ class OriginatePlan:
     time_limit: int = 14_400
     send_digits: str = ""
     recording: RecordingWish | None = None
+    node: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

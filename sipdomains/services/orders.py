@@ -3,6 +3,8 @@
 Turns are given under the lock of one row per account, so that no two processes give the same one.
 The order is taken by whichever node first writes its boot id into the call's empty ``node``. When
 nobody took orders for a while, the turns behind them move by as much: they never go out in a burst.
+An order for a registered phone is left to the node that the phone registered with: its connection,
+or the address that its NAT lets in, is of that node.
 Locks are always taken in the order call, turn, order.
 """
 
@@ -10,12 +12,15 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
 from sipdomains.bus import BusUnavailable, default_bus
@@ -56,6 +61,9 @@ JITTER = timedelta(milliseconds=50)  # an order that is taken so late was not he
 HEARD_OF = timedelta(seconds=15)  # a node not heard of for this long is told of no call
 QUEUE_EXPIRED = "queue-expired"
 _INTERNAL = 12400  # errors.md section 4
+
+RegisteredAt = Callable[[Order], Sequence[str]]
+"""The boot ids of the nodes that the phones of an order registered with, one for each phone."""
 
 
 class QueueFull(Exception):
@@ -127,15 +135,23 @@ def _gap(account: Account) -> timedelta:
 
 def _push(hint: CallDue) -> None:
     """Tell one living node. Nodes look by themselves too, so that nothing is lost."""
-    living = SipNode.objects.filter(
-        stopped_at=None, draining=False, heartbeat_at__gt=timezone.now() - HEARD_OF
-    )
-    nodes = list(living.values_list("boot_id", flat=True))
+    nodes = list(_living().values_list("boot_id", flat=True))
     if not nodes:
         log.warning("call %s waits: no SIP node is running", hint.call_sid)
         return
+    _tell_node(secrets.choice(nodes), hint)
+
+
+def _living() -> QuerySet[SipNode]:
+    """Nodes that take calls."""
+    return SipNode.objects.filter(
+        stopped_at=None, draining=False, heartbeat_at__gt=timezone.now() - HEARD_OF
+    )
+
+
+def _tell_node(node: str, hint: CallDue) -> None:
     try:
-        default_bus().publish(secrets.choice(nodes), [to_wire(hint)])
+        default_bus().publish(node, [to_wire(hint)])
     except BusUnavailable as error:
         log.warning("call %s waits for a node that looks: %s", hint.call_sid, error)
 
@@ -156,16 +172,29 @@ def _milliseconds(waited: timedelta) -> int:
 # --- for nodes ------------------------------------------------------------------------------------
 
 
-def next_due() -> datetime | None:
-    """When the first order of all is due. One look at an index."""
-    return CallOrder.objects.order_by("due_at").values_list("due_at", flat=True).first()
+def next_due(boot_id: str) -> datetime | None:
+    """When the first order is due that this node may take. One look at an index."""
+    return _open_to(boot_id).order_by("due_at").values_list("due_at", flat=True).first()
 
 
-def claim(boot_id: str, now: datetime | None = None, limit: int = CLAIM_LIMIT) -> list[Order]:
+def _open_to(boot_id: str) -> QuerySet[CallOrder]:
+    """All orders but those that were left to another node, which lives."""
+    left_to = _living().filter(boot_id=OuterRef("left_to")).exclude(boot_id=boot_id)
+    return CallOrder.objects.alias(left_to=KeyTextTransform("node", "plan")).filter(
+        ~Exists(left_to)
+    )
+
+
+def claim(
+    boot_id: str,
+    now: datetime | None = None,
+    limit: int = CLAIM_LIMIT,
+    registered_at: RegisteredAt = lambda order: (),
+) -> list[Order]:
     """Take orders that are due, oldest first. Their rows are gone then: passwords and digits do
     not stay. Nothing for a node that is draining or taken for dead."""
     now = now or timezone.now()
-    due = CallOrder.objects.filter(due_at__lte=now).order_by("due_at")
+    due = _open_to(boot_id).filter(due_at__lte=now).order_by("due_at")
     sids = list(due.values_list("call_id", flat=True)[:limit])
     if not sids:
         return []
@@ -175,7 +204,7 @@ def claim(boot_id: str, now: datetime | None = None, limit: int = CLAIM_LIMIT) -
         taken: list[Order] = []
         for sid in sids:
             try:
-                order, moved = _take(sid, boot_id, now)
+                order, moved = _take(sid, boot_id, now, registered_at)
             except (ContractError, DecryptionFailed) as error:
                 log.error("call %s cannot be placed: %s", sid, error)
                 _unreadable(sid, now)
@@ -187,7 +216,9 @@ def claim(boot_id: str, now: datetime | None = None, limit: int = CLAIM_LIMIT) -
         return taken
 
 
-def _take(sid: str, boot_id: str, now: datetime) -> tuple[Order | None, bool]:
+def _take(
+    sid: str, boot_id: str, now: datetime, registered_at: RegisteredAt
+) -> tuple[Order | None, bool]:
     """What was taken, and whether turns have moved."""
     free = Call.objects.filter(pk=sid, node="", ended_at=None)
     if not free.update(node=boot_id, updated_at=now):
@@ -196,25 +227,52 @@ def _take(sid: str, boot_id: str, now: datetime) -> tuple[Order | None, bool]:
         return None, False
     # Only now: until the call was ours, the document could be exchanged.
     row = CallOrder.objects.select_related("call", "account").get(pk=sid)
+    order = _order(row)
+    better = _better_placed(boot_id, registered_at(order))
+    if better:
+        _leave(row, replace(order.plan, node=better))
+        return None, False
     moved = False
     if now - row.due_at > max(_gap(row.account) / 2, JITTER):
         moved = _held_up(row, now)
     if row.due_at > now:  # another node has just moved it
         Call.objects.filter(pk=sid).update(node="")
         return None, True
-    call, waited = row.call, _milliseconds(now - row.created_at)
-    Call.objects.filter(pk=sid).update(queue_ms=waited)
+    Call.objects.filter(pk=sid).update(queue_ms=_milliseconds(now - row.created_at))
     row.delete()
-    order = Order(
-        call_sid=sid,
-        sip_call_id=call.sip_call_id,
+    return order, moved
+
+
+def _order(row: CallOrder) -> Order:
+    return Order(
+        call_sid=row.call_id,
+        sip_call_id=row.call.sip_call_id,
         policy=domains.account_policy(row.account),
         plan=OriginatePlan.from_json(row.plan),
-        callback=call.callback,
+        callback=row.call.callback,
         username=row.sip_username,
         password=row.sip_password,
     )
-    return order, moved
+
+
+def _better_placed(boot_id: str, phones: Sequence[str]) -> str:
+    """The node that reaches more of the phones than this one does, or empty."""
+    counts = Counter(phones)
+    others = counts.keys() - {boot_id}
+    if not others:
+        return ""
+    living = _living().filter(boot_id__in=others).values_list("boot_id", flat=True)
+    best = max(living, key=lambda other: counts[other], default="")
+    return best if counts[best] > counts[boot_id] else ""
+
+
+def _leave(row: CallOrder, plan: OriginatePlan) -> None:
+    """To the node in ``plan``: back into the queue, for it alone while it lives."""
+    Call.objects.filter(pk=row.pk).update(node="")
+    row.plan = plan.to_json()
+    row.save(update_fields=["plan"])
+    hint = CallDue(row.pk, row.due_at.timestamp())
+    transaction.on_commit(lambda: _tell_node(plan.node, hint), robust=True)
 
 
 def _unreadable(sid: str, now: datetime) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from sipdomains.models import Registration
+from sipdomains.models import Registration, SipDomain
+from sipdomains.models.names import is_host, normalise_host
 from sipdomains.policy import RegisteredContact
 
 Change = tuple[RegisteredContact | None, RegisteredContact | None]
@@ -23,6 +25,19 @@ def contacts(
         domain_id=domain_sid, username=username, expires_at__gt=now or timezone.now()
     )
     return tuple(_value(row) for row in rows.order_by("-q", "-refreshed_at", "id"))
+
+
+def nodes_of(host: str, username: str, now: datetime | None = None) -> list[str]:
+    """The boot ids of the nodes that a user's phones registered with, one for each phone, by a name
+    of the domain. One query."""
+    name = normalise_host(host)
+    if not is_host(name):
+        return []
+    named = SipDomain.objects.filter(Q(domain_name=name) | Q(aliases__name=name), enabled=True)
+    rows = Registration.objects.filter(
+        domain__in=named, username=username, expires_at__gt=now or timezone.now()
+    )
+    return list(rows.values_list("node", flat=True))
 
 
 def change(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -19,8 +19,9 @@ from django.db import Error as DatabaseFailure  # InterfaceError too
 
 from sipdomains.contracts import RECORDING_START, RECORDING_UPDATE
 from sipdomains.live import Command, Order, Outcome, rejected
-from sipdomains.services import commands, orders
+from sipdomains.services import commands, orders, registrations
 from sipserver.adapters.dbpool import DatabasePool
+from sipserver.calls.originate import phone_of
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +117,9 @@ class LiveWork:
         """In a thread of the pool."""
         if lost_of is not None and (count := orders.abandoned(self._node, lost_of)):
             log.error("%d calls were lost on their way out of the queue", count)
-        taken = orders.claim(self._node) if accepting else []
+        taken = orders.claim(self._node, registered_at=_registered_at) if accepting else []
         # Commands last: that of a call just taken finds it.
-        return _Found(taken, commands.pending(self._node), orders.next_due())
+        return _Found(taken, commands.pending(self._node), orders.next_due(self._node))
 
     @staticmethod
     def _pause(found: _Found) -> float:
@@ -197,3 +198,9 @@ class LiveWork:
         log.warning("recording %s is stopped: nobody waited for it any more", sid)
         payload = {"recording_sid": sid, "status": "stopped"}
         await self._apply(replace(command, kind=RECORDING_UPDATE, payload=payload))
+
+
+def _registered_at(order: Order) -> Sequence[str]:
+    """In a thread of the pool."""
+    phone = phone_of(order)
+    return registrations.nodes_of(phone[1], phone[0]) if phone is not None else ()

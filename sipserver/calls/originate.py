@@ -135,6 +135,20 @@ def _target(order: Order) -> DialTarget | None:
     return DialTarget("number", to)
 
 
+def phone_of(order: Order) -> tuple[str, str] | None:
+    """User and domain of ``To``, whose phones it may be for; None when it is for no such phone."""
+    target = _target(order)
+    if target is None or target.kind == "number":
+        return None
+    if target.kind == "client":
+        user, _, host = target.address.partition("@")
+        return user, host
+    parsed = parse_target(target.uris[0].uri)
+    if isinstance(parsed, InvalidTarget) or not parsed.uri.username:
+        return None
+    return parsed.uri.username, parsed.uri.host
+
+
 async def _caller(
     plan: OriginatePlan, policy: DomainPolicy, leg: OutboundSession
 ) -> tuple[str, str]:

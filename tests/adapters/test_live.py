@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,11 +22,13 @@ from sipdomains.contracts import (
 )
 from sipdomains.live import Command, Order, Outcome, rejected
 from sipdomains.models import Account, Call, CallCommand, CallOrder, OutboxMessage
-from sipdomains.services import calls, commands, nodes, orders
+from sipdomains.services import calls, commands, nodes, orders, registrations
+from sipdomains.services.provisioning import DomainPlan, provision
 from sipserver.adapters import live
 from sipserver.adapters.dbpool import DatabasePool
 from sipserver.adapters.live import LiveWork
 from tests.sipdomains.records import call_sid, opened
+from tests.sipdomains.test_registrations import contact
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -271,7 +274,8 @@ async def create(world: World, **changes: Any) -> Call:
     given = {"callback": {}, "requested_by": "SK1", **changes}
 
     def insert() -> Call:
-        return orders.create_call(Account.objects.get(), PLAN, **given)
+        plan = given.pop("plan", PLAN)
+        return orders.create_call(Account.objects.get(), plan, **given)
 
     return await world.db(insert)
 
@@ -282,6 +286,23 @@ async def test_an_order_is_placed(world: World) -> None:
     await world.until(lambda: bool(world.calls.placed))
     [order] = world.calls.placed
     assert (order.call_sid, order.plan) == (call.sid, PLAN)
+
+
+async def test_an_order_is_left_to_the_node_that_its_phone_registered_with(world: World) -> None:
+    def register() -> None:
+        nodes.register("other", "elsewhere")
+        plan = DomainPlan("pbx.example.net", account_sid=Account.objects.get().sid)
+        phone = contact(provision(plan).sid, node="other", transport="tcp", connection=3)
+        registrations.change(phone.domain_sid, "bob", lambda _: [(None, phone)])
+
+    await world.db(register)
+    left = await create(world, plan=replace(PLAN, to="sip:bob@pbx.example.net"))
+    placed = await create(world)
+    world.work.wake()
+    await world.until(lambda: bool(world.calls.placed))
+    assert [order.call_sid for order in world.calls.placed] == [placed.sid]
+    [order] = await world.db(lambda: orders.claim("other"))
+    assert order.call_sid == left.sid
 
 
 async def test_orders_go_out_at_their_turns_without_being_told(world: World) -> None:
@@ -320,8 +341,8 @@ async def test_a_call_that_was_taken_without_a_word_is_closed(
     claim = orders.claim
     broken = []
 
-    def breaks(node: str) -> list[Order]:
-        taken = claim(node)
+    def breaks(node: str, registered_at: orders.RegisteredAt) -> list[Order]:
+        taken = claim(node, registered_at=registered_at)
         if taken and not broken:
             broken.append(taken)
             raise OperationalError("the connection broke")

@@ -11,6 +11,7 @@ import pytest
 
 from sipdomains.contracts import CallbackPromised, RecordingStarted, RecordingWish
 from sipdomains.policy import OutgoingLimit, RegisteredContact
+from sipserver.calls import originate
 from sipserver.sip.events import Ended
 from tests.calls.scenes import (
     ACCOUNT,
@@ -327,3 +328,26 @@ async def test_a_node_that_stops_ends_it() -> None:
     world.events(rings(101))
     await world.manager.drain(0)
     assert world.log.closed.cause == "node-stopped"
+
+
+@pytest.mark.parametrize(
+    ("to", "phone"),
+    [
+        ("sip:bob@pbx.example.net", ("bob", "pbx.example.net")),
+        ("sips:b%20b:pw@pbx.example.net:5061;transport=tcp?X-Tag=7", ("b b", "pbx.example.net")),
+        ("client:bob@pbx.example.net", ("bob", "pbx.example.net")),
+        ("client:bob", ("bob", "only.example.net")),
+        ("sip:pbx.example.net", None),
+        ("sip:", None),
+        ("+4930123", None),
+    ],
+)
+def test_the_registered_user_that_an_order_may_be_for(
+    to: str, phone: tuple[str, str] | None
+) -> None:
+    policy = replace(ACCOUNT, only_domain="only.example.net")
+    assert originate.phone_of(order(to=to, policy=policy)) == phone
+
+
+def test_a_client_of_an_account_with_several_domains_is_nobody() -> None:
+    assert originate.phone_of(order(to="client:bob")) is None

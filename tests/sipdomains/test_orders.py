@@ -14,9 +14,16 @@ from django.utils import timezone
 
 from sipdomains import bus
 from sipdomains.bus import BusUnavailable, InProcessBus
-from sipdomains.contracts import CallDue, OriginatePlan, RecordingWish, from_wire
+from sipdomains.contracts import (
+    HANGUP,
+    REDIRECT,
+    CallDue,
+    OriginatePlan,
+    RecordingWish,
+    from_wire,
+)
 from sipdomains.models import Account, Call, CallOrder, Notification, OutboxMessage
-from sipdomains.services import nodes, orders
+from sipdomains.services import commands, nodes, orders
 from tests.sipdomains.conftest import saved
 
 pytestmark = pytest.mark.django_db
@@ -148,10 +155,10 @@ def test_a_node_takes_what_is_due_and_the_order_is_gone(alice, node) -> None:
     assert order.policy.account_sid == alice.sid
     call.refresh_from_db()
     assert (call.node, call.status, call.sip_call_id) == (node, "queued", order.sip_call_id)
-    assert orders.next_due() == due(later)
+    assert orders.next_due(node) == due(later)
     assert orders.claim(node) == []
     assert len(orders.claim(node, due(later))) == 1
-    assert orders.next_due() is None
+    assert orders.next_due(node) is None
 
 
 def test_only_one_node_gets_a_call(alice, node) -> None:
@@ -175,7 +182,7 @@ def test_nodes_that_take_at_the_same_time_share(db) -> None:
         taken.extend(order.call_sid for order in orders.claim(f"boot{name}", when, limit=12))
 
     at_once(3, take)
-    while orders.next_due() is not None:
+    while orders.next_due("boot0") is not None:
         taken += [order.call_sid for order in orders.claim("boot0", when)]
     assert len(taken) == len(set(taken)) == 12
 
@@ -237,6 +244,87 @@ def test_an_order_that_cannot_be_read_does_not_block_the_others(alice, bob, node
     assert OutboxMessage.objects.count() == 1
 
 
+# --- whose phone it is for ------------------------------------------------------------------------
+
+
+def registered_at(*boot_ids: str) -> orders.RegisteredAt:
+    """The phones that an order is for have registered with these nodes."""
+    return lambda order: boot_ids
+
+
+@pytest.fixture
+def other(node) -> str:
+    nodes.register("other", "elsewhere")
+    return "other"
+
+
+@pytest.mark.parametrize(
+    ("phones", "taken"),
+    [((), True), (("boot",), True), (("other",), False), (("gone",), True),
+     (("boot", "other"), True), (("other", "boot", "other"), False), (("gone", "other"), False)],
+)  # fmt: skip
+def test_an_order_is_left_to_the_node_that_most_of_the_phones_registered_with(
+    alice, node, other, phones, taken
+) -> None:
+    call = create(alice)
+    got = orders.claim(node, registered_at=registered_at(*phones))
+    assert [order.call_sid for order in got] == [call.sid] * taken
+    call.refresh_from_db()
+    assert call.node == (node if taken else "")
+    if not taken:
+        assert orders.claim(node) == []  # it is not looked at again
+        assert orders.next_due(node) is None
+        assert orders.next_due(other) == due(call)
+        [order] = orders.claim(other, registered_at=registered_at(*phones))
+        assert (order.call_sid, order.plan.to) == (call.sid, PLAN.to)
+
+
+@pytest.mark.parametrize("how", ["stopped", "drains", "silent"])
+def test_an_order_comes_back_when_the_node_that_it_was_left_to_takes_no_calls(
+    alice, node, other, how
+) -> None:
+    call = create(alice)
+    assert orders.claim(node, registered_at=registered_at(other)) == []
+    if how == "stopped":
+        nodes.stop(other)
+    elif how == "drains":
+        nodes.heartbeat(other, draining=True)
+    else:
+        nodes.heartbeat(other, timezone.now() - timedelta(seconds=20))
+    assert orders.next_due(node) == due(call)
+    [order] = orders.claim(node, registered_at=registered_at(other))
+    assert order.call_sid == call.sid
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_node_that_an_order_is_left_to_is_told_after_the_commit(
+    alice, node, other, hints
+) -> None:
+    call = create(alice)
+    hints.clear()
+    orders.claim(node, registered_at=registered_at(other))
+    assert hints == [(other, CallDue(call.sid, due(call).timestamp()))]
+
+
+def test_orders_for_another_node_do_not_hold_up_those_behind_them(alice, bob, node, other) -> None:
+    for_other, mine = create(alice), create(bob)
+    calls_of = {for_other.sid: (other,), mine.sid: ()}
+    got = orders.claim(node, limit=1, registered_at=lambda order: calls_of[order.call_sid])
+    assert got == []
+    assert [order.call_sid for order in orders.claim(node, limit=1)] == [mine.sid]
+
+
+def test_an_order_that_was_left_to_another_node_can_be_changed_and_ended(
+    alice, node, other
+) -> None:
+    call = create(alice)
+    orders.claim(node, registered_at=registered_at(other))
+    assert commands.submit(call, REDIRECT, {"twiml": "<Response/>"}, "SK1").state == "applied"
+    assert orders.claim(node) == []  # still the other's
+    assert commands.submit(call, HANGUP, {}, "SK1").state == "applied"
+    assert orders.claim(other) == []
+
+
 # --- waiting in vain ------------------------------------------------------------------------------
 
 
@@ -271,7 +359,7 @@ def test_a_call_whose_node_died_before_the_invite_is_closed_as_any_other(alice, 
 def test_looking_for_work_when_there_is_none_costs_one_index_look(alice, node) -> None:
     with CaptureQueriesContext(connection) as queries:
         orders.claim(node)
-        orders.next_due()
+        orders.next_due(node)
     assert len(queries) == 2
     for one in queries:
         with connection.cursor() as cursor:

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sipdomains.models import Registration, Trunk, TrunkRule
+from sipdomains.models import DomainAlias, Registration, Trunk, TrunkRule
 from sipdomains.policy import RegisteredContact
 from sipdomains.services import domains, registrations, trunks
 from sipdomains.services.provisioning import DomainPlan, TrunkPlan, provision, provision_trunk
@@ -166,3 +166,16 @@ def test_trunk_page_writes_the_password_and_never_shows_it(
 def test_expiry_is_told_in_the_future(domain_sid: str) -> None:
     bind(domain_sid, contact(domain_sid))
     assert registrations.contacts(domain_sid, "bob", timezone.now() + timedelta(hours=1)) == ()
+
+
+def test_the_nodes_that_a_users_phones_registered_with(domain_sid: str) -> None:
+    DomainAlias.objects.create(domain_id=domain_sid, name="alias.example.net")
+    where = {"1": "n1", "2": "n2", "3": "n2"}
+    phones = [contact(domain_sid, f"sip:bob@10.0.0.{end}", node=at) for end, at in where.items()]
+    gone = contact(domain_sid, "sip:bob@10.0.0.4", node="n3", expires_at=time.time() - 1)
+    bind(domain_sid, *phones, gone)
+    for host in ("pbx.example.net", "PBX.example.net", "alias.example.net"):
+        assert sorted(registrations.nodes_of(host, "bob")) == ["n1", "n2", "n2"]
+    assert registrations.nodes_of("pbx.example.net", "carol") == []
+    assert registrations.nodes_of("other.example.net", "bob") == []
+    assert registrations.nodes_of("no host", "bob") == []

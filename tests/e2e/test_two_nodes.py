@@ -1,0 +1,200 @@
+"""Two nodes with one database and one Redis; the REST API is a process of its own, which carries no
+call. Whoever asks is told of neither."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twilio.rest import Client
+
+from tests.e2e.api import client_of, hurry
+from tests.e2e.baresip import Baresip
+from tests.e2e.server import DOMAIN, PASSWORD, Application, Server
+from tests.e2e.sipp import Sipp
+from tests.e2e.test_live_calls import UP, Phone, final, reached
+from tests.e2e.test_redis import Stack
+from tests.webhooks.brokers import private_redis
+
+pytestmark = pytest.mark.e2e
+
+BROKER_DOWN = 59901
+SPOKEN = "<Response><Play digits='1'/></Response>"
+
+
+class Nodes(Stack):
+    """``server`` and ``other``. Which node has a call can be told by its row."""
+
+    def start(self) -> None:
+        home, environment = self.server.home, self.server.environment
+        first = int(environment["RTP_PORT_RANGE"].partition("-")[2]) + 1
+        self.other = Server(
+            home, embedded=False, migrated=False,
+            CELERY_BROKER_URL=self.redis.url, BUS_URL=self.redis.url,
+            RTP_PORT_RANGE=f"{first}-{first + 99}",
+        )  # fmt: skip
+        self.other.output = home / "other.log"
+        self.server.create_domain(
+            DOMAIN, "http://app.invalid/", "--username", "bob", "--password", PASSWORD, "--register"
+        )
+        hurry(self.server, self.domain["account_sid"])
+        super().start()
+        self.other.start()
+        self.start_pages(home / "web.log")
+
+    def close(self) -> None:
+        super().close()
+        if self.other.process is not None:
+            self.other.stop_in_order()
+
+    def boot_id(self, node: Server) -> str:
+        query = "SELECT boot_id FROM sipdomains_sipnode WHERE contact LIKE ?"
+        [row] = node.rows(query, f"%:{node.sip_port}%")
+        return str(row["boot_id"])
+
+
+@pytest.fixture(scope="module")
+def nodes(
+    tmp_path_factory: pytest.TempPathFactory, web_application: Application
+) -> Iterator[Nodes]:
+    folder = tmp_path_factory.mktemp("nodes")
+    with private_redis(folder) as redis:
+        running = Nodes(folder / "home", redis, f"{web_application.url}/voice")
+        try:
+            running.start()
+            yield running
+        finally:
+            running.close()
+
+
+@pytest.fixture(scope="module")
+def rest(nodes: Nodes) -> Iterator[Client]:
+    sid, token = nodes.domain["account_sid"], nodes.domain["auth_token"]
+    with client_of(nodes.server, sid, token, sid) as client:
+        yield client
+
+
+def calls_at_both(nodes: Nodes, folder: Path) -> list[Phone]:
+    phones = [Phone(node, folder).at("Gather") for node in (nodes.server, nodes.other)]
+    carried_by = "SELECT node FROM sipdomains_call WHERE sid = ?"
+    for phone, node in zip(phones, (nodes.server, nodes.other), strict=True):
+        [row] = node.rows(carried_by, phone.sid)
+        assert row["node"] == nodes.boot_id(node)
+    return phones
+
+
+def change(how: str, app: Application) -> dict[str, Any]:
+    return {
+        "twiml": {"twiml": SPOKEN},
+        "url": {"url": f"{app.url}/new", "method": "POST"},
+        "end": {"status": "completed"},
+    }[how]
+
+
+def done_once(server: Server, sid: str) -> None:
+    commands = server.rows("SELECT * FROM sipdomains_callcommand WHERE call_id = ?", sid)
+    assert [row["state"] for row in commands] == ["applied"]
+    assert len(reached(server, sid, "command")) == 1
+
+
+CAUSES = {"twiml": "document-ended", "url": "document-ended", "end": "api-hangup"}
+
+
+@pytest.mark.parametrize("how", CAUSES)
+def test_a_live_call_is_changed_once_whichever_node_has_it(
+    nodes: Nodes, rest: Client, app: Application, tmp_path: Path, how: str
+) -> None:
+    app.document("/voice", UP)
+    app.document("/new", "<Play digits='1'/>")
+    for phone in calls_at_both(nodes, tmp_path):
+        rest.calls(phone.sid).update(**change(how, app))
+        row = phone.ended()
+        assert (row["status"], row["cause"]) == ("completed", CAUSES[how])
+        done_once(nodes.server, phone.sid)
+    assert app.paths().count("/new") == (2 if how == "url" else 0)
+
+
+def test_all_at_once_and_each_once(
+    nodes: Nodes, rest: Client, app: Application, tmp_path: Path
+) -> None:
+    """Of several changes of one call each is applied, in their order; the last one stands."""
+    app.document("/voice", UP)
+    phones = calls_at_both(nodes, tmp_path)
+    for number in range(3):
+        app.document(f"/{number}", UP if number < 2 else "<Hangup/>")
+        for phone in phones:
+            rest.calls(phone.sid).update(url=f"{app.url}/{number}")
+    for phone in phones:
+        assert phone.ended()["cause"] == "hangup-verb"
+        wanted = [event["data"]["url"] for event in reached(nodes.server, phone.sid, "command")]
+        assert wanted == [f"{app.url}/{number}" for number in range(3)]
+    assert app.paths().count("/2") == 2
+
+
+@pytest.mark.parametrize("redis", ["runs", "away"])
+def test_a_phone_is_called_by_the_node_that_has_its_connection(
+    nodes: Nodes, rest: Client, tmp_path: Path, redis: str
+) -> None:
+    """Whichever node looks first: half of the orders are found by the other one."""
+    folder = tmp_path / "bob"
+    phone = Baresip(
+        nodes.other, folder, transport="tcp", codec="pcmu", user="bob", dial="", register=True
+    )
+    with contextlib.closing(phone):
+        phone.wait_until("200 OK")
+        [row] = nodes.server.rows("SELECT * FROM sipdomains_registration")
+        assert (row["transport"], row["node"]) == ("tcp", nodes.boot_id(nodes.other))
+        if redis == "away":
+            nodes.redis.stop()
+        try:
+            for to in (f"sip:bob@{DOMAIN}", f"client:bob@{DOMAIN}") * 3:
+                call = rest.calls.create(to=to, from_="+4930123", twiml=SPOKEN)
+                row = final(nodes.server, str(call.sid))
+                assert (row["status"], row["cause"]) == ("completed", "document-ended")
+                assert row["node"] == nodes.boot_id(nodes.other)
+        finally:
+            if redis == "away":
+                nodes.redis.start()
+
+
+def test_a_phone_whose_connection_is_gone_is_told_of(nodes: Nodes, rest: Client) -> None:
+    call = rest.calls.create(to=f"sip:nobody@{DOMAIN}", from_="+4930123", twiml=SPOKEN)
+    row = final(nodes.server, str(call.sid))
+    assert (row["status"], row["cause"]) == ("failed", "undialable")
+    assert nodes.server.notifications(str(call.sid)) == [32009]
+
+
+# --- Redis is away ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", CAUSES)
+def test_without_redis_a_live_call_is_changed_once_as_well(
+    nodes: Nodes, rest: Client, app: Application, tmp_path: Path, how: str
+) -> None:
+    app.document("/voice", UP)
+    phones = calls_at_both(nodes, tmp_path)
+    nodes.redis.stop()
+    try:
+        for phone in phones:
+            rest.calls(phone.sid).update(**change(how, app))
+        for phone in phones:
+            row = phone.ended()
+            # A document at a URL is asked for by a worker, and none can be reached.
+            cause = "application-error" if how == "url" else CAUSES[how]
+            assert (row["status"], row["cause"]) == ("completed", cause)
+            done_once(nodes.server, phone.sid)
+            codes = nodes.server.notifications(phone.sid)
+            assert codes == ([BROKER_DOWN] if how == "url" else [])
+    finally:
+        nodes.redis.start()
+    assert "/new" not in app.paths()
+
+
+def test_both_nodes_work_as_ever(nodes: Nodes, app: Application, tmp_path: Path) -> None:
+    app.document("/voice", "<Hangup/>")
+    for node in (nodes.server, nodes.other):
+        result = Sipp(node, tmp_path, "plain").result()
+        assert node.call(result.call_id)["ended_at"]

@@ -10,14 +10,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sipdomains.api import call_plans, commands, dates, vendor
+from sipdomains.api import call_plans, commands, dates, idempotency, vendor
 from sipdomains.api.call_inputs import CallInput, CallUpdate
 from sipdomains.api.errors import ApiError
 from sipdomains.api.fields import Constant, Text, Time, rfc2822
 from sipdomains.api.output import Output
 from sipdomains.api.queries import text
 from sipdomains.api.resources import Resource
-from sipdomains.models import Call, CallStatus
+from sipdomains.models import Call, CallCommand, CallStatus
 from sipdomains.selectors import account_calls, depth
 from sipdomains.selectors.stretch import Stretch
 from sipdomains.services import apilog, call_deletion, orders
@@ -145,17 +145,24 @@ class Calls(Resource):
             raise ApiError(error.code, f"Too many calls in the queue: {error}", 429) from error
         return Response(self.shown(call), status=201)
 
-    def change(self, request: Request) -> Response:
+    def update(self, request: Request, **_: str) -> Response:
+        return idempotency.asked_once(request, self.account, self._ask, self._respond)
+
+    def _ask(self) -> CallCommand | None:
         call = self.row()
+        change = call_plans.change(self.checked(CallUpdate, partial=True))
+        return change and commands.submit(call, *change, self.client.credential)
+
+    def _respond(self, command: CallCommand | None) -> Response:
         given = self.checked(CallUpdate, partial=True)
         warnings = self.ignored(CallUpdate)
-        command = call_plans.change(given)
         if command is not None:
-            commands.ask(call, *command, self.client.credential)
+            commands.outcome(command)
             if given.get("Url") and given.get("Twiml"):
                 warnings.append(call_plans.URL_WINS)
+        call = self.row()
         apilog.warn(self.account.sid, warnings, call_sid=call.sid)
-        return Response(self.shown(self.row()))
+        return Response(self.shown(call))
 
     def remove(self, row: Call) -> None:
         try:

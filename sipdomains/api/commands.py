@@ -19,15 +19,30 @@ NOT_IN_PROGRESS = "Call is not in-progress. Cannot redirect."
 _VERBS = {contracts.RECORDING_START: "record", contracts.RECORDING_UPDATE: "update recording"}
 
 
-def ask(call: Call, kind: str, payload: dict[str, Any], by: str) -> CallCommand:
-    """Store the command and wait for its node. Of what is returned the state is ``applied`` or,
-    when the node has said nothing yet, ``pending``. Raises ApiError when it was refused."""
+def submit(call: Call, kind: str, payload: dict[str, Any], by: str) -> CallCommand:
+    """Store the command. Raises ApiError."""
     try:
-        command = commands.submit(call, kind, payload, by)
+        return commands.submit(call, kind, payload, by)
+    except CallNotActive as error:
+        raise ApiError(error.code, _words(kind)) from error
+
+
+def stored(command_id: int) -> CallCommand:
+    """One that was submitted before. Raises ApiError when it was deleted with its call."""
+    try:
+        return commands.wait(command_id, 0)
+    except CallNotActive as error:
+        raise ApiError(error.code, NOT_IN_PROGRESS) from error
+
+
+def outcome(command: CallCommand) -> CallCommand:
+    """What the node made of it: the state is ``applied`` or, when the node has said nothing yet,
+    ``pending``. Raises ApiError when it was refused."""
+    try:
         if command.state == CommandState.PENDING:
             command = commands.wait(command.pk, settings.API_COMMAND_SECONDS)
     except CallNotActive as error:
-        raise ApiError(error.code, _words(kind)) from error
+        raise ApiError(error.code, _words(command.kind)) from error
     if command.state == CommandState.REJECTED:
         raise refusal(command)
     return command
@@ -46,10 +61,11 @@ def _words(kind: str) -> str:
     return f"Call is not in-progress. Cannot {verb}." if verb else NOT_IN_PROGRESS
 
 
-def ask_live(call: Call, kind: str, payload: dict[str, Any], by: str) -> CallCommand:
-    """As :func:`ask`; a call that has ended meanwhile is told by 408 (rest-api.md section 3)."""
+def outcome_live(call: Call, command: CallCommand) -> CallCommand:
+    """As :func:`outcome`; a call that has ended meanwhile is told by 408 (rest-api.md section
+    3)."""
     try:
-        return ask(call, kind, payload, by)
+        return outcome(command)
     except ApiError as error:
         gone = not Call.objects.filter(pk=call.pk, ended_at=None).exists()
         if error.code == contracts.CALL_NOT_IN_PROGRESS and call.ended_at is None and gone:
@@ -57,10 +73,10 @@ def ask_live(call: Call, kind: str, payload: dict[str, Any], by: str) -> CallCom
         raise
 
 
-def ask_or_withdraw(call: Call, kind: str, payload: dict[str, Any], by: str) -> CallCommand:
+def outcome_or_withdrawn(command: CallCommand) -> CallCommand:
     """The command, applied. One that its node does not confirm in time is withdrawn. Raises
     ApiError."""
-    command = ask(call, kind, payload, by)
+    command = outcome(command)
     if command.state != CommandState.PENDING:
         return command
     if commands.settle(command.pk, rejected("Nobody waited for it any more.", vendor.UNAVAILABLE)):

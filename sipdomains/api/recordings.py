@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sipdomains import contracts
-from sipdomains.api import commands, dates, vendor
+from sipdomains.api import commands, dates, idempotency, vendor
 from sipdomains.api.call_inputs import RecordingParameters
 from sipdomains.api.call_plans import recording_callback
 from sipdomains.api.errors import ApiError, not_found
@@ -19,7 +19,7 @@ from sipdomains.api.fields import Constant, Input, Text, Time
 from sipdomains.api.output import Output
 from sipdomains.api.queries import flag, text
 from sipdomains.api.resources import Resource
-from sipdomains.models import Call, Recording, RecordingStatus
+from sipdomains.models import Call, CallCommand, Recording, RecordingStatus
 from sipdomains.selectors import account_log, depth
 from sipdomains.selectors.stretch import Stretch
 from sipdomains.services import recordings
@@ -171,7 +171,10 @@ class CallRecordings(Recordings):
             raise not_found(self.request.path)
         return call
 
-    def make(self, request: Request) -> Response:
+    def create(self, request: Request, **_: str) -> Response:
+        return idempotency.asked_once(request, self.account, self._start, self._started)
+
+    def _start(self) -> CallCommand:
         call = self._call()
         given = self.read(RecordingInput)
         payload = {
@@ -180,25 +183,32 @@ class CallRecordings(Recordings):
             "trim": given["Trim"] == "trim-silence",
             "callback": recording_callback(given),
         }
-        command = commands.ask_or_withdraw(
-            call, contracts.RECORDING_START, payload, self.client.credential
-        )
+        return commands.submit(call, contracts.RECORDING_START, payload, self.client.credential)
+
+    def _started(self, command: CallCommand) -> Response:
+        command = commands.outcome_or_withdrawn(command)
         row = self.rows().get(pk=command.result["recording_sid"])
         return Response(self.shown(row), status=201)
 
-    def change(self, request: Request) -> Response:
+    def update(self, request: Request, **_: str) -> Response:
         call, sid = self._call(), str(self.kwargs["sid"])
         row = None if sid == CURRENT else self.row()
+        return idempotency.asked_once(
+            request, self.account, lambda: self._change(call), lambda c: self._changed(call, row, c)
+        )
+
+    def _change(self, call: Call) -> CallCommand:
         given = self.read(RecordingUpdate)
         payload = {
-            "recording_sid": sid,
+            "recording_sid": str(self.kwargs["sid"]),
             "status": given["Status"],
             "pause_behavior": given["PauseBehavior"],
         }
-        command = commands.ask_live(
-            call, contracts.RECORDING_UPDATE, payload, self.client.credential
-        )
-        sid = command.result.get("recording_sid", sid)
+        return commands.submit(call, contracts.RECORDING_UPDATE, payload, self.client.credential)
+
+    def _changed(self, call: Call, row: Recording | None, command: CallCommand) -> Response:
+        command = commands.outcome_live(call, command)
+        sid = command.result.get("recording_sid", str(self.kwargs["sid"]))
         row = self.rows().filter(pk=sid).first() or row
         if row is None:
             words = "The node that carries the call does not answer just now"

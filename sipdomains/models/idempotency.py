@@ -8,8 +8,9 @@ from sipdomains.models.accounts import Account
 
 
 class IdempotentRequest(models.Model):
-    """One POST with a key. ``status`` 0: the first attempt is still under way. ``fingerprint`` is
-    of method, path and parameters: the same key with others is a mistake of the client."""
+    """One POST with a key. ``status`` 0: an attempt is still under way; ``body`` is then empty or
+    names the command that a node was asked for. ``fingerprint`` is of method, path and parameters:
+    the same key with others is a mistake of the client."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import DatabaseError
+from django.utils import timezone
 
+from sipdomains.api import calls as calls_api
 from sipdomains.contracts import OriginatePlan, RecordingWish
 from sipdomains.models import Application, Call, CallOrder, IdempotentRequest, Notification
-from sipdomains.services import apilog, orders
+from sipdomains.services import apilog, idempotency, orders
 from tests.sipdomains.api.conftest import refused
 from tests.sipdomains.conftest import saved
 
@@ -328,3 +332,43 @@ def test_a_repeated_request_creates_one_call(rest) -> None:
     again = rest.calls.create(to="+1", from_="+1", url=URL)
     assert first.sid == again.sid
     assert Call.objects.count() == IdempotentRequest.objects.count() == 1
+
+
+# --- a process that dies --------------------------------------------------------------------------
+
+
+class Death(BaseException):
+    """Of the web process: nothing runs after it but what another process does later."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_is_created_once_though_the_process_dies_after_the_commit(rest, monkeypatch) -> None:
+    def dies(*_: object) -> None:
+        raise Death
+
+    rest.http_client.headers = {"Idempotency-Key": "order-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "_push", dies)  # the first thing after the commit
+        patch.setattr(idempotency, "forget", lambda *_: None)
+        with pytest.raises(Death):
+            rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
+    IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    again = rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
+    assert [call.sid for call in Call.objects.all()] == [again.sid]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_left_of_a_call_whose_process_dies_before_the_commit(rest, monkeypatch) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise Death
+
+    rest.http_client.headers = {"Idempotency-Key": "order-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(calls_api.CallOutput, "get_status", dies)  # the last thing before it
+        patch.setattr(idempotency, "forget", lambda *_: None)
+        with pytest.raises(Death):
+            rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
+    assert not Call.objects.exists()
+    IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    again = rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
+    assert [call.sid for call in Call.objects.all()] == [again.sid]

@@ -3,12 +3,23 @@ nothing."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from twilio.base.exceptions import TwilioRestException
 
 from sipdomains.contracts import OriginatePlan
-from sipdomains.live import rejected
-from sipdomains.models import Call, CallCommand, CallOrder, CommandState
+from sipdomains.live import Outcome, rejected
+from sipdomains.models import (
+    Call,
+    CallCommand,
+    CallOrder,
+    CommandState,
+    IdempotentRequest,
+    Recording,
+)
+from sipdomains.services import commands
 from tests.sipdomains.api.conftest import refused
 
 URL = "https://app.example/voice"
@@ -149,3 +160,51 @@ def test_a_call_in_the_queue_is_changed_and_canceled_right_there(rest, trunk) ->
 def test_a_document_is_not_kept_when_it_was_run(rest, live_call, node) -> None:
     rest.calls(live_call.sid).update(twiml=DOCUMENT)
     assert CallCommand.objects.get().payload == {}
+
+
+class Death(BaseException):
+    """Of the web process."""
+
+
+def dies(*_: object) -> None:
+    raise Death
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["redirect", "recording", "pause"])
+def test_a_node_is_asked_once_though_the_process_that_asked_dies(
+    rest, live_call, node, monkeypatch, what
+) -> None:
+    """The next attempt waits for what the first one has asked for."""
+    recording = Recording.objects.create(
+        account=live_call.account, call=live_call, source="StartCallRecordingAPI",
+        status="in-progress", started_at=live_call.started_at,
+    )  # fmt: skip
+    node.says = Outcome({"recording_sid": recording.sid, "status": "in-progress"})
+    call = rest.calls(live_call.sid)
+    ask = {
+        "redirect": lambda: call.update(twiml=DOCUMENT),
+        "recording": lambda: call.recordings.create(),
+        "pause": lambda: call.recordings("Twilio.CURRENT").update(status="paused"),
+    }[what]
+    rest.http_client.headers = {"Idempotency-Key": "once"}
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "wait", dies)
+        with pytest.raises(Death):
+            ask()
+    assert refused(ask) == (409, 20409)
+    assert node.asked == []
+    IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    first = ask()
+    assert ask().sid == first.sid
+    [command] = CallCommand.objects.all()
+    assert command.state == CommandState.APPLIED
+
+
+def test_what_a_node_refused_may_be_asked_again_under_its_key(rest, live_call, node) -> None:
+    rest.http_client.headers = {"Idempotency-Key": "once"}
+    node.says = rejected("The call is ending.")
+    assert refused(lambda: rest.calls(live_call.sid).update(status="completed")) == (400, 21220)
+    node.says = Outcome()
+    rest.calls(live_call.sid).update(status="completed")
+    assert CallCommand.objects.count() == 2

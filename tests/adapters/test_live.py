@@ -291,6 +291,7 @@ async def test_an_order_is_placed(world: World) -> None:
 async def test_an_order_is_left_to_the_node_that_its_phone_registered_with(world: World) -> None:
     def register() -> None:
         nodes.register("other", "elsewhere")
+        nodes.heartbeat("other", timezone.now() + timedelta(hours=1))  # as long as the test lasts
         plan = DomainPlan("pbx.example.net", account_sid=Account.objects.get().sid)
         phone = contact(provision(plan).sid, node="other", transport="tcp", connection=3)
         registrations.change(phone.domain_sid, "bob", lambda _: [(None, phone)])

@@ -64,10 +64,16 @@ class Phone:
     """A caller by SIPp whose call is known by SID."""
 
     def __init__(
-        self, server: Server, folder: Path, scenario: str = "plain", **values: str
+        self,
+        server: Server,
+        folder: Path,
+        scenario: str = "plain",
+        *,
+        seconds: int = 30,
+        **values: str,
     ) -> None:
         self._server = server
-        self.sipp = Sipp(server, folder, scenario, seconds=30, **values)
+        self.sipp = Sipp(server, folder, scenario, seconds=seconds, **values)
         query = "SELECT sid FROM sipdomains_call WHERE sip_call_id = ?"
         call_id = self.sipp.call_ids(1)[0]
         self.sid = wait_for("row", lambda: server.rows(query, call_id))[0]["sid"]

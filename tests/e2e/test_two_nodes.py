@@ -15,13 +15,14 @@ from tests.e2e.api import client_of
 from tests.e2e.baresip import Baresip
 from tests.e2e.server import DOMAIN, PASSWORD, Application, Server, wait_for
 from tests.e2e.sipp import run
-from tests.e2e.test_live_calls import UP, Phone, reached
+from tests.e2e.test_live_calls import Phone, reached
 from tests.e2e.test_redis import Stack
 from tests.webhooks.brokers import private_redis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # five processes have to start
 
 BROKER_DOWN = 59901
+UP = '<Gather timeout="300" action="/done"/>'
 SPOKEN = "<Response><Play digits='1'/></Response>"
 
 
@@ -77,9 +78,10 @@ def rest(nodes: Nodes) -> Iterator[Client]:
 
 
 def calls_at_both(nodes: Nodes, folder: Path) -> list[Phone]:
-    phones = [Phone(node, folder).at("Gather") for node in (nodes.server, nodes.other)]
+    both = (nodes.server, nodes.other)
+    phones = [Phone(node, folder, seconds=90).at("Gather") for node in both]
     carried_by = "SELECT node FROM sipdomains_call WHERE sid = ?"
-    for phone, node in zip(phones, (nodes.server, nodes.other), strict=True):
+    for phone, node in zip(phones, both, strict=True):
         [row] = node.rows(carried_by, phone.sid)
         assert row["node"] == nodes.boot_id(node)
     return phones

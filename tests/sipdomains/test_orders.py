@@ -254,7 +254,9 @@ def registered_at(*boot_ids: str) -> orders.RegisteredAt:
 
 @pytest.fixture
 def other(node) -> str:
+    """It is heard of for as long as the test lasts."""
     nodes.register("other", "elsewhere")
+    nodes.heartbeat("other", timezone.now() + timedelta(hours=1))
     return "other"
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the desk for docs/desk.md: a server with some calls, and Chromium.
+"""Pictures of the desk for docs/desk.md: a server with a day's calls, and Chromium.
 
     .venv/bin/python -m bench.pictures [FOLDER]
 
@@ -79,6 +79,7 @@ def furnish(server: Server, app: Application) -> dict[str, str]:
     for name, (path, options) in wanted.items():
         made[name] = str(server.create_domain(name, app.url + path, *options)["domain_sid"])
     server.manage("shell", "-c", MAKE_ADMIN)
+    server.manage("shell", "--no-imports", "-c", "from bench.day import fill; fill()")
     return made
 
 
@@ -266,12 +267,14 @@ def log_in(camera: Camera) -> None:
 
 def calls_and_overview(camera: Camera, server: Server) -> None:
     camera.open("/")
-    time.sleep(1.0)  # a picture of a page that goes on refreshing
+    heading = "return document.querySelector('#h-day').textContent"
+    camera.wait(lambda: "still being counted" not in camera.driver.execute_script(heading))
     camera.take("overview", 1560)
     camera.open("/calls/")
     camera.take("calls", 760)
     query = (
         "SELECT sid FROM sipdomains_call WHERE to_uri LIKE '%100@pbx%' AND answered_at IS NOT NULL"
+        " ORDER BY started_at DESC"
     )
     sid = server.rows(query)[0]["sid"]
     camera.open(f"/calls/{sid}/")
@@ -330,6 +333,7 @@ def configuration(camera: Camera) -> None:
         file.flush()
         camera.find("#id_file").send_keys(file.name)
         camera.find("#import input[type=submit]").click()
+        camera.settled("#report")
     camera.take("import", 620)
 
 

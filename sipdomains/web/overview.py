@@ -83,14 +83,13 @@ def overview_page(request: HttpRequest) -> HttpResponse:
     context = {
         "counting": any(hour.groups is None for hour in hours)
         or any(hour.sample is None for hour in taken),
-        "figures": _figures(groups, live, sample),
+        "figures": [*_figures(groups, live, sample), _phones(request.user, scope, now)],
         "curves": day_curves(taken, [row["label"] for row in chart["rows"]]),
         "per_hour": daysample.PER_HOUR,
         "curve_size": (charts.CURVE_WIDTH, charts.CURVE_HEIGHT),
         "chart": chart,
         "domains": _domains(groups, live, sample, scope),
         "reasons": _reasons(groups),
-        "registered": machinery.registrations(scope, now),
     }
     if scope.everything:
         context |= {"nodes": _nodes(now), "queues": _queues(now), "workers": machinery.workers()}
@@ -137,6 +136,12 @@ def _figures(groups: Iterable[Group], live: dict[str, int], sample: Sample) -> l
             "" if mos is None or mos >= 3.5 else "bad",
         ),
     ]  # fmt: skip
+
+
+def _phones(user: Any, scope: Scope, now: datetime) -> Figure:
+    listed = user.is_staff and user.has_perm("sipdomains.view_registration")
+    link = reverse("admin:sipdomains_registration_changelist") if listed else ""
+    return Figure("Phones registered", f"{machinery.registrations(scope, now):,}", "", link)
 
 
 def _chart(hours: list[Hour], zone: ZoneInfo) -> dict[str, Any]:
@@ -225,7 +230,8 @@ def _nodes(now: datetime) -> list[dict[str, Any]]:
         else:
             state, tone = "running", "completed"
         age = max(0, int((now - node.heartbeat_at).total_seconds()))
-        rows.append({"node": node, "state": state, "tone": tone, "age": age})
+        contact = node.contact.replace(",", ", ")  # else it breaks within an address
+        rows.append({"node": node, "contact": contact, "state": state, "tone": tone, "age": age})
     return rows
 
 

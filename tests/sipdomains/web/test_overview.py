@@ -15,6 +15,7 @@ from sipdomains.models import (
     CallCommand,
     CommandState,
     OutboxMessage,
+    Registration,
     SipNode,
 )
 from sipdomains.selectors import daysample, machinery, overview
@@ -215,6 +216,32 @@ def test_figures_lead_to_their_lists(desk, make_call, domain):
     for row in page.context["chart"]["rows"]:
         listed = desk.get(row["link"]).context["page"].calls
         assert len(listed) == row["hour"].calls
+
+
+@pytest.mark.parametrize("staff", [True, False])
+def test_registered_phones_lead_to_their_list_where_the_user_may_open_it(
+    client, make_user, domain, staff
+):
+    make_phone(domain, timedelta(hours=1))
+    make_phone(domain, -timedelta(seconds=1))
+    user = make_user("one", access.VIEWER, is_staff=staff, accounts=[domain.account])
+    client.force_login(user)
+    page = client.get("/")
+    [phones] = [one for one in page.context["figures"] if one.name == "Phones registered"]
+    assert (phones.value, bool(phones.link)) == ("1", staff)
+    assert 'href=""' not in text_of(page)
+    if staff:
+        assert client.get(phones.link).status_code == 200
+
+
+def make_phone(domain, lasts):
+    now = timezone.now()
+    Registration.objects.create(
+        domain=domain, username="alice", contact_uri=f"sip:alice@192.0.2.9;last={lasts.days}",
+        sip_call_id="c", cseq=1, transport="udp", received_host="192.0.2.9", received_port=5062,
+        local_host="192.0.2.1", local_port=5060, node="boot", registered_at=now,
+        refreshed_at=now, expires_at=now + lasts,
+    )  # fmt: skip
 
 
 def test_hours_are_those_of_the_viewer(desk):

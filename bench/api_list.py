@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,27 +61,30 @@ class Asker:
         assert answer.status_code == 200, answer.content
         return answer.json()
 
-    def ask(self, what: str, path: str) -> Any:
-        """Once to see the queries, then for the time."""
+    def ask(self, what: str, path: str, before: Callable[[], object] = bool) -> Any:
+        """Once to see the queries, then for the time. ``before`` each of these requests something
+        is done."""
         from django.db import connection
         from django.test.utils import CaptureQueriesContext
 
         if not path.startswith("/2010"):
             path = f"{self.base}/{path}"
+        before()
         begun = time.perf_counter()
         body = self.get(path)
         first = (time.perf_counter() - begun) * 1000
+        before()
         with CaptureQueriesContext(connection) as captured:
             self.get(path)
             queries = [query["sql"] for query in captured.captured_queries]
-        times = []
-        burnt = time.process_time()
+        times, burnt = [], 0.0
         for _ in range(self.repeat):
-            begun = time.perf_counter()
+            before()
+            begun, busy = time.perf_counter(), time.process_time()
             answer = self.client.get(path)
             times.append((time.perf_counter() - begun) * 1000)
+            burnt += (time.process_time() - busy) * 1000 / self.repeat
             assert answer.status_code == 200
-        burnt = (time.process_time() - burnt) * 1000 / self.repeat
         rows = next(len(value) for value in body.values() if isinstance(value, list))
         middle = statistics.median(times)
         if body["page_size"] == 50:
@@ -166,15 +170,71 @@ def cases(account: Any, calls: int, span: timedelta, asker: Asker) -> None:
     ask("Notifications, Log=0", "Notifications.json?Log=0")
     ask("Notifications, MessageDate", f"Notifications.json?MessageDate={day}")
     ask("Recordings, DateCreated and all", f"Recordings.json?DateCreated={day}")
+    ask("To, frequent, deep by number", f"Calls.json?To={frequent}&Page=110")
+    changes(account, calls, asker)
 
 
-def lay_marks() -> None:
-    """As housekeeping does every hour."""
-    from sipdomains.selectors import account_log
+def changes(account: Any, calls: int, asker: Asker) -> None:
+    """Pages by number right after what could have spoilt what they are found by."""
+    from django.core.cache import cache
+
+    from sipdomains.models import Call
+
+    last = calls // 50 - 2
+    middle = f"Calls.json?Page={last // 2}"
+    asker.ask("middle page, after the cache was emptied", middle, cache.clear)
+    asker.ask("last page, after the cache was emptied", f"Calls.json?Page={last}", cache.clear)
+    over = Call.objects.filter(account=account, recordings=None).exclude(ended_at=None)
+    doomed = over.order_by("started_at").values_list("sid", flat=True)
+    sids = iter(list(doomed[calls // 3 : calls // 3 + 4 * (asker.repeat + 2)]))
+    times = []
+
+    def delete() -> None:
+        begun = time.perf_counter()
+        answer = asker.client.delete(f"{asker.base}/Calls/{next(sids)}.json")
+        times.append((time.perf_counter() - begun) * 1000)
+        assert answer.status_code == 204
+
+    asker.ask("middle page, after a call was deleted", middle, delete)
+    asker.ask("last page, after a call was deleted", f"Calls.json?Page={last}", delete)
+    deep = int(last * 0.7)
+    asker.ask("Status, deep, after a delete", f"Calls.json?Status=completed&Page={deep}", delete)
+    forget_newest(account, 10)
+    asker.ask("middle page, newest 50,000 not laid yet", middle)
+    print(f"a call deleted in {statistics.median(times):.1f} ms (median)")
+
+
+def forget_newest(account: Any, segments: int) -> None:
+    from sipdomains.models import ListSegment
+
+    laid = ListSegment.objects.filter(account=account, kind="calls").order_by("-at", "-sid")
+    ListSegment.objects.filter(pk__in=list(laid.values_list("pk", flat=True)[:segments])).delete()
+
+
+def lay_segments(when: str) -> None:
+    """As housekeeping does every few minutes."""
+    from sipdomains.models import ListSegment
+    from sipdomains.services import segments
 
     begun = time.perf_counter()
-    account_log.prepare_lists()
-    print(f"marks laid in {(time.perf_counter() - begun) * 1000:.0f} ms")
+    segments.keep()
+    seconds = time.perf_counter() - begun
+    print(f"segments {when} in {seconds * 1000:.0f} ms; there are {ListSegment.objects.count()}")
+
+
+def count_again() -> None:
+    """What is due within a day, one run after the other."""
+    from django.utils import timezone
+
+    from sipdomains.models import ListSegment
+    from sipdomains.services import segments
+
+    times, day = [], timezone.now() + timedelta(days=1)
+    while ListSegment.objects.filter(check_at__lte=day).exists():
+        begun = time.perf_counter()
+        segments.keep(day)
+        times.append(round((time.perf_counter() - begun) * 1000))
+    print(f"segments counted again in {times} ms, up to {segments.CHECKS} each time")
 
 
 def main() -> None:
@@ -200,8 +260,11 @@ def main() -> None:
             account = api_rows.fill(options.calls, span=span)[0]
             print(f"{options.calls} calls made in {time.perf_counter() - begun:.0f} s")
         print(connection.vendor)
-        lay_marks()
+        lay_segments("laid")
+        lay_segments("looked at, nothing new,")
         cases(account, options.calls, span, asker := Asker(account, options.repeat))
+        lay_segments("of the newest rows laid")
+        count_again()
         print(f"worst median of pages of 50: {asker.worst:.1f} ms; target {TARGET_MS} ms")
 
 

@@ -28,6 +28,7 @@ from sipdomains.contracts import (
     TASK_FETCH_DOCUMENTS,
     TASK_FOLLOW_UP_TRANSFER,
     TASK_FORGET_OLD,
+    TASK_KEEP_SEGMENTS,
     TASK_REAP_DEAD_NODES,
     TASK_REPEAT_REQUEST,
     TASK_TEST_CALL,
@@ -44,15 +45,18 @@ ROUTES = {
     TASK_REPEAT_REQUEST: QUEUE_CALLBACKS,
     TASK_REAP_DEAD_NODES: QUEUE_HOUSEKEEPING,
     TASK_FORGET_OLD: QUEUE_HOUSEKEEPING,
+    TASK_KEEP_SEGMENTS: QUEUE_HOUSEKEEPING,
     # What somebody at a page waits for. Both hand over to threads at once.
     TASK_BENCH_STEP: QUEUE_HOUSEKEEPING,
     TASK_TEST_CALL: QUEUE_HOUSEKEEPING,
 }
 FORGET_SECONDS = 3600.0
+SEGMENT_SECONDS = 300.0
 # For `celery beat`. Every node sweeps too; this is for the time when none is alive.
 BEAT_SCHEDULE = {
     "reap-dead-nodes": {"task": TASK_REAP_DEAD_NODES, "schedule": 15.0},
     "forget-old": {"task": TASK_FORGET_OLD, "schedule": FORGET_SECONDS},
+    "keep-segments": {"task": TASK_KEEP_SEGMENTS, "schedule": SEGMENT_SECONDS},
 }
 MEMORY_POLLING_SECONDS = 0.01  # the transport's own default of 1 s would delay every fetch by that
 BROKER_TIMEOUT_SECONDS = 2.0

@@ -26,6 +26,7 @@ VERSION = 1
 TASK_FETCH_DOCUMENTS = "twimlrunner.fetch_documents"
 TASK_REAP_DEAD_NODES = "sipdomains.reap_dead_nodes"
 TASK_FORGET_OLD = "sipdomains.forget_old"
+TASK_KEEP_SEGMENTS = "sipdomains.keep_segments"
 TASK_DELIVER_CALLBACKS = "twimlrunner.deliver_callbacks"
 TASK_FOLLOW_UP_TRANSFER = "twimlrunner.follow_up_transfer"
 TASK_REPEAT_REQUEST = "twimlrunner.repeat_request"

@@ -10,10 +10,10 @@ from sipdomains.contracts import (
     TASK_DELIVER_CALLBACKS,
     TASK_FOLLOW_UP_TRANSFER,
     TASK_FORGET_OLD,
+    TASK_KEEP_SEGMENTS,
     TASK_REAP_DEAD_NODES,
 )
-from sipdomains.selectors import account_log
-from sipdomains.services import idempotency, nodes, recording_sweep
+from sipdomains.services import idempotency, nodes, recording_sweep, segments
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,13 @@ def reap_dead_nodes() -> None:
 @shared_task(name=TASK_FORGET_OLD)  # type: ignore[untyped-decorator]  # celery has no types
 def forget_old() -> None:
     """Recordings that have been kept long enough; nodes of long ago; answers of the API that
-    nobody asks for again. And lists that have become long are prepared for pages by number."""
+    nobody asks for again."""
     recording_sweep.forget_old()
     nodes.forget_stopped()
     idempotency.forget_old()
-    account_log.prepare_lists()
+
+
+@shared_task(name=TASK_KEEP_SEGMENTS)  # type: ignore[untyped-decorator]  # celery has no types
+def keep_segments() -> None:
+    """Lists that have become long are prepared for pages by number."""
+    segments.keep()

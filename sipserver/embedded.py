@@ -8,19 +8,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import uvicorn
 from django.conf import settings
 from django.core.management import call_command
 
-from sipdomains.celery import FORGET_SECONDS, EmbeddedWorker, app
-from sipdomains.contracts import TASK_FORGET_OLD
+from sipdomains.celery import FORGET_SECONDS, SEGMENT_SECONDS, EmbeddedWorker, app
+from sipdomains.contracts import TASK_FORGET_OLD, TASK_KEEP_SEGMENTS
 from sipdomains.services.bootstrap import Demo, bootstrap_demo
 
 log = logging.getLogger(__name__)
 
 WEB_START_SECONDS = 10.0
 STOP_SECONDS = 5.0
+_FORGET_TURNS = round(FORGET_SECONDS / SEGMENT_SECONDS)
 
 Say = Callable[[str], object]
 
@@ -72,7 +74,7 @@ class EmbeddedServices:
 
 class _Housekeeping:
     """What ``celery beat`` sends where it runs, and nobody else does: the forgetting of what is
-    old. The rest of its schedule is done by every node."""
+    old, the segments of long lists. The rest of its schedule is done by every node."""
 
     def __init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -87,9 +89,12 @@ class _Housekeeping:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            app.send_task(TASK_FORGET_OLD)
-            self._ended.wait(FORGET_SECONDS)
+        for turn in count():
+            if turn % _FORGET_TURNS == 0:
+                app.send_task(TASK_FORGET_OLD)
+            app.send_task(TASK_KEEP_SEGMENTS)
+            if self._ended.wait(SEGMENT_SECONDS):
+                return
 
 
 class _WebThread:

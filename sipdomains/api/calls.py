@@ -18,11 +18,11 @@ from sipdomains.api.output import Output
 from sipdomains.api.queries import text
 from sipdomains.api.resources import Resource
 from sipdomains.models import Call, CallCommand, CallStatus
-from sipdomains.selectors import account_calls, depth
-from sipdomains.selectors.stretch import Stretch
+from sipdomains.selectors import account_calls
 from sipdomains.services import apilog, call_deletion, orders
 from sipdomains.services.call_deletion import NotOver
 from sipdomains.services.orders import QueueFull
+from sipdomains.stretch import Stretch
 
 # "initiated" is only a word of callbacks: here such a call has left the queue and rings.
 _SHOWN_STATUS = {CallStatus.INITIATED.value: CallStatus.RINGING.value}
@@ -120,7 +120,7 @@ class Calls(Resource):
     def sought(self) -> tuple[Stretch, Q | None]:
         query = self.request.query_params
         return account_calls.sought(
-            self.rows(),
+            self.account,
             to=text(query, "To"),
             from_=text(query, "From"),
             parent=text(query, "ParentCallSid"),
@@ -170,7 +170,6 @@ class Calls(Resource):
         except NotOver:
             text = "The call is in progress: it can be deleted when it and its recordings are over"
             raise ApiError(vendor.NOT_COMPLETE, text) from None
-        depth.forget(self.account.sid)
 
 
 def _statuses(wanted: str) -> tuple[str, ...]:

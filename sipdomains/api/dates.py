@@ -14,7 +14,7 @@ from django.http import QueryDict
 
 from sipdomains.api import vendor
 from sipdomains.api.errors import ApiError
-from sipdomains.selectors.stretch import Span
+from sipdomains.stretch import Span
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}")

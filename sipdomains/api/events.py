@@ -15,7 +15,7 @@ from sipdomains.api.resources import Resource
 from sipdomains.models import WebhookRequest
 from sipdomains.redaction import masked, masked_pairs
 from sipdomains.selectors import account_log
-from sipdomains.selectors.stretch import Stretch
+from sipdomains.stretch import Stretch
 
 _OBJECT = {"type": "object", "additionalProperties": True}
 

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from sipdomains import longlists
 from sipdomains.api import dates, vendor
 from sipdomains.api.errors import ApiError, not_found
 from sipdomains.api.fields import Constant, Text, Time
@@ -19,7 +20,7 @@ from sipdomains.api.resources import Resource
 from sipdomains.models import Notification
 from sipdomains.redaction import masked, masked_pairs
 from sipdomains.selectors import account_log
-from sipdomains.selectors.stretch import Stretch
+from sipdomains.stretch import ListName, Stretch
 
 _LEVELS = {"0": "error", "1": "warning"}
 _LOG = {level: number for number, level in _LEVELS.items()}
@@ -91,9 +92,13 @@ class Notifications(Resource):
     def rows(self) -> QuerySet[Notification]:
         return account_log.notifications(self.account)
 
+    def _name(self) -> ListName | None:
+        return ListName(self.account.sid, longlists.NOTIFICATIONS)
+
     def sought(self) -> tuple[Stretch, Q | None]:
         query = self.request.query_params
-        rows = dates.span(query, "MessageDate").of(Stretch(self.rows(), self.ORDER))
+        rows = Stretch(self.rows(), self.ORDER, name=self._name())
+        rows = dates.span(query, "MessageDate").of(rows)
         level = text(query, "Log")
         if level and level not in _LEVELS:
             raise ApiError(vendor.INVALID_PARAMETER, "Log must be 0 (errors) or 1 (warnings)")
@@ -111,6 +116,9 @@ class CallNotifications(Notifications):
 
     def rows(self) -> QuerySet[Notification]:
         return super().rows().filter(call_id=self.kwargs["call_sid"])
+
+    def _name(self) -> None:
+        """They are few."""
 
     def sought(self) -> tuple[Stretch, Q | None]:
         if not account_log.is_known(self.account, self.kwargs["call_sid"]):

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from sipdomains.api import vendor
 from sipdomains.api.errors import ApiError
 from sipdomains.selectors.keyset import Page, Turn
-from sipdomains.selectors.stretch import Place
+from sipdomains.stretch import Place
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 1000

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sipdomains import contracts
+from sipdomains import contracts, longlists
 from sipdomains.api import commands, dates, idempotency, vendor
 from sipdomains.api.call_inputs import RecordingParameters
 from sipdomains.api.call_plans import recording_callback
@@ -20,10 +20,10 @@ from sipdomains.api.output import Output
 from sipdomains.api.queries import flag, text
 from sipdomains.api.resources import Resource
 from sipdomains.models import Call, CallCommand, Recording, RecordingStatus
-from sipdomains.selectors import account_log, depth
-from sipdomains.selectors.stretch import Stretch
+from sipdomains.selectors import account_log
 from sipdomains.services import recordings
 from sipdomains.services.recordings import NotFinished
+from sipdomains.stretch import ListName, Stretch
 
 log = logging.getLogger(__name__)
 
@@ -119,20 +119,25 @@ class Recordings(Resource):
 
     def rows(self) -> QuerySet[Recording]:
         rows = account_log.recordings(self.account).only(*_SHOWN)
-        deleted = self.action in ("list", "retrieve") and flag(
-            self.request.query_params, "IncludeSoftDeleted"
-        )
-        return rows if deleted else rows.filter(account_log.KEPT)
+        return rows if self._all() else rows.filter(account_log.KEPT)
+
+    def _all(self) -> bool:
+        """Also those that were deleted."""
+        listed = self.action in ("list", "retrieve")
+        return listed and flag(self.request.query_params, "IncludeSoftDeleted")
+
+    def _name(self) -> ListName | None:
+        kind = longlists.RECORDINGS if self._all() else longlists.RECORDINGS_KEPT
+        return ListName(self.account.sid, kind)
 
     def sought(self) -> tuple[Stretch, Q | None]:
         query = self.request.query_params
-        rows = self.rows()
+        rows = Stretch(self.rows(), self.ORDER, name=self._name())
         if sid := text(query, "CallSid"):
-            rows = rows.filter(call_id=sid)
+            rows = rows.that(Q(call_id=sid))
         if text(query, "ConferenceSid"):
-            rows = rows.none()  # there are no conferences yet
-        created = dates.span(query, "DateCreated")
-        return created.of(Stretch(rows, self.ORDER)), None
+            rows = rows.that(Q(pk__in=()))  # there are no conferences yet
+        return dates.span(query, "DateCreated").of(rows), None
 
     def remove(self, row: Recording) -> None:
         try:
@@ -142,7 +147,6 @@ class Recordings(Resource):
             raise ApiError(vendor.NOT_COMPLETE, words) from None
         except OSError as error:  # the row says so already, and the file will be tried again
             log.warning("recording %s: its file cannot be deleted now: %s", row.sid, error)
-        depth.forget(self.account.sid)
 
 
 class CallRecordings(Recordings):
@@ -159,6 +163,9 @@ class CallRecordings(Recordings):
 
     def rows(self) -> QuerySet[Recording]:
         return super().rows().filter(call_id=self._call_sid)
+
+    def _name(self) -> None:
+        """They are few."""
 
     def sought(self) -> tuple[Stretch, Q | None]:
         if not account_log.is_known(self.account, self._call_sid):

@@ -32,8 +32,8 @@ from sipdomains.api.schema import ResourceSchema
 from sipdomains.api.throttling import AccountThrottle
 from sipdomains.models import Account
 from sipdomains.selectors import keyset
-from sipdomains.selectors.stretch import Order, Stretch
 from sipdomains.services import apilog, configuration
+from sipdomains.stretch import Order, Stretch
 
 _NAMES_SHOWN, _NAME_SHOWN = 10, 64  # of parameters that are ignored
 
@@ -184,7 +184,7 @@ class Resource(AccountView):
     def list(self, request: Request, **_: str) -> Response:
         wanted = paging.Wanted.of(request.query_params, numeric=self.ORDER.numeric)
         rows, rest = self.sought()
-        page = keyset.page(rows, wanted.size, wanted.turn, rest, owner=self.account.sid)
+        page = keyset.page(rows, wanted.size, wanted.turn, rest)
         items = self.output(page.rows, many=True, context={"view": self}).data
         return Response(paging.envelope(request, wanted, page, self.KEY, list(items)))
 

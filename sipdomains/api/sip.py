@@ -24,7 +24,7 @@ from sipdomains.models import (
     RegistrationCredentialListMapping,
     SipDomain,
 )
-from sipdomains.selectors.stretch import Order
+from sipdomains.stretch import Order
 
 _Row = TypeVar("_Row", bound=Model)
 

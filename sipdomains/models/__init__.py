@@ -11,6 +11,7 @@ from sipdomains.models.desk import AccountMember, SavedFilter
 from sipdomains.models.domains import DomainAlias, SipDomain
 from sipdomains.models.idempotency import IdempotentRequest
 from sipdomains.models.live import CallCommand, CallOrder, CallTurn, CommandState
+from sipdomains.models.longlists import ListSegment
 from sipdomains.models.mappings import (
     CallAclMapping,
     CallCredentialListMapping,
@@ -49,6 +50,7 @@ __all__ = [
     "IdempotentRequest",
     "IpAccessControlList",
     "IpAddress",
+    "ListSegment",
     "Notification",
     "OutboxMessage",
     "OutboxState",

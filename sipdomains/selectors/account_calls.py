@@ -13,10 +13,11 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import In
 
+from sipdomains import longlists
 from sipdomains.models import Account, Call
-from sipdomains.selectors.stretch import ANY_TIME, Order, Span, Stretch
+from sipdomains.stretch import ANY_TIME, ListName, Span, Stretch
 
-ORDER = Order("started_at", "sid")
+ORDER = longlists.CALLS_ORDER
 # From the row of a call to its end at most: an hour in the queue, ten minutes of ringing, a day.
 LONGEST = timedelta(hours=26)
 SHOWN = (
@@ -40,7 +41,7 @@ def of_account(account: Account) -> QuerySet[Call]:
 
 
 def sought(
-    calls: QuerySet[Call],
+    account: Account,
     *,
     to: str = "",
     from_: str = "",
@@ -50,11 +51,15 @@ def sought(
     ended: Span = ANY_TIME,
 ) -> tuple[Stretch, Q | None]:
     """(what an index serves, the rest). Empty means any."""
+    calls = of_account(account)
+    name: ListName | None = ListName(account.sid, longlists.CALLS)
     wishes = list(_wishes(to, from_, parent, statuses))
     for column, values in wishes[:1]:
         calls = calls.filter(**{f"{column}__in": values})
+        long = column in longlists.CALLS_BY and len(values) == 1
+        name = ListName(account.sid, column, values[0]) if long else None
     rest = Q(*[_row_by_row(*wish) for wish in wishes[1:]])
-    reach = started.of(Stretch(calls, ORDER))
+    reach = started.of(Stretch(calls, ORDER, name=name))
     if ended.since is not None:
         reach = reach.starting(_less(ended.since))
         rest &= Q(ended_at__gte=ended.since)

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-from sipdomains.contracts import FINAL_STATUSES
+from sipdomains import longlists
 from sipdomains.models import (
     Account,
     Call,
     Notification,
     Recording,
-    RecordingStatus,
     WebhookRequest,
 )
 from sipdomains.redaction import masked
-from sipdomains.selectors import account_calls, depth
-from sipdomains.selectors.stretch import Order, Stretch
+from sipdomains.stretch import Order
 
-RECORDINGS = Order("started_at", "sid")
-NOTIFICATIONS = Order("at", "sid")
+RECORDINGS = longlists.RECORDINGS_ORDER
+NOTIFICATIONS = longlists.NOTIFICATIONS_ORDER
 REQUESTS = Order("at", "pk", numeric=True)
 
-KEPT = ~Q(status=RecordingStatus.DELETED)
+KEPT = longlists.KEPT
 _NEAR = timedelta(seconds=60)  # from a request to what is said about it
 _CANDIDATES = 50
 
@@ -46,19 +44,6 @@ def notifications(account: Account) -> QuerySet[Notification]:
 
 def requests(account: Account, call_sid: str) -> QuerySet[WebhookRequest]:
     return WebhookRequest.objects.filter(call_id=call_sid, account=account)
-
-
-def prepare_lists() -> None:
-    """So that pages by number are quick in long lists from the first one on."""
-    for account in Account.objects.all().iterator():
-        calls = account_calls.of_account(account)
-        for rows in (
-            account_calls.sought(calls)[0],
-            *(account_calls.sought(calls, statuses=(status,))[0] for status in FINAL_STATUSES),
-            Stretch(recordings(account).filter(KEPT), RECORDINGS),
-            Stretch(notifications(account), NOTIFICATIONS),
-        ):
-            depth.prepare(rows, account.sid)
 
 
 def request_behind(note: Notification) -> WebhookRequest | None:

@@ -1,74 +1,47 @@
 """Where in a long list the row number so-and-so is.
 
 Neither SQLite nor PostgreSQL can tell that without walking over all rows before it, which takes a
-quarter of a second for a million. So marks are laid: the place of each STEP-th row, counted from
-the oldest, so that rows which arrive leave them where they are. They are kept in the cache, and
-laid anew once a day and after rows of their owner were deleted. Between two marks the walk is
-short. A row that arrives with an old time shifts pages by one until then, as any new row does.
-
-Housekeeping lays them before somebody asks; without it (or when the cache has forgotten them) the
-first one who does waits for that one walk.
+quarter of a second for a million. So the database keeps how many rows its segments have (ADR 20,
+``services.segments``): they are added up from the oldest on, so that rows which arrive change none
+of them, and what is walked over is one segment, and what came after the last one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
 from bisect import bisect_left
 from dataclasses import replace
 
-from django.core.cache import cache
-
-from sipdomains.selectors.stretch import Place, Stretch
-
-STEP = 5_000  # rows that are walked over in a millisecond or two
-_DAY = 24 * 3600
+from sipdomains import longlists
+from sipdomains.models import ListSegment
+from sipdomains.stretch import ListName, Place, Stretch
 
 
-def place(rows: Stretch, number: int, owner: str) -> Place | None:
+def place(rows: Stretch, number: int) -> Place | None:
     """Of the ``number``-th row from the newest, which is 1; None when there are not that many."""
-    if number <= STEP:
+    if number <= longlists.STEP or rows.name is None:
         return rows.newest(number)
-    whole = replace(rows, after=None, before=None)  # whose marks serve every stretch of it
-    marks = _marks(whole, owner)
-    passed = len(marks) if rows.before is None else bisect_left(marks, rows.before)
-    reach = whole.newer(marks[passed - 1]) if passed else whole
-    from_oldest = passed * STEP + reach.older(rows.before).count() - number + 1
+    ends, sums = _segments(rows.name)
+    whole = replace(rows, after=None, before=None)  # whose segments serve every stretch of it
+    passed = len(ends) if rows.before is None else bisect_left(ends, rows.before)
+    if not passed:
+        return rows.newest(number)
+    unlaid = whole.newer(ends[passed - 1]).older(rows.before).count()
+    if number <= unlaid:
+        return rows.newest(number)
+    from_oldest = sums[passed] + unlaid - number + 1
     if from_oldest < 1:
         return None
-    above = -(-from_oldest // STEP)  # the first mark that is not older
-    if above > len(marks):
-        return rows.newest(number)
-    mark = marks[above - 1]
-    steps = above * STEP - from_oldest
-    found = whole.older(mark).newest(steps) if steps else mark
+    within = bisect_left(sums, from_oldest)  # the first sum that reaches it; sums[0] is 0
+    start = whole.newer(ends[within - 2]) if within > 1 else whole
+    found = start.oldest(from_oldest - sums[within - 1])
     return found if found and (rows.after is None or found > rows.after) else None
 
 
-def forget(owner: str) -> None:
-    """Rows of ``owner`` were deleted: marks of its lists are not what they say any more."""
-    name = f"marks-version:{owner}"
-    cache.set(name, cache.get(name, 0) + 1, 4 * _DAY)
-
-
-def prepare(rows: Stretch, owner: str) -> None:
-    """Lay marks, or the ones that are missing at the new end."""
-    if rows.newest(STEP + 1) is not None:
-        _marks(rows, owner, _DAY)
-
-
-def _marks(rows: Stretch, owner: str, oldest: float = 2 * _DAY) -> list[Place]:
-    """Oldest first; none laid longer than ``oldest`` seconds ago."""
-    version = cache.get(f"marks-version:{owner}", 0)
-    digest = hashlib.sha256(rows.fingerprint().encode()).hexdigest()
-    name, now = f"marks:{owner}:{version}:{digest}", time.time()
-    laid_at, places = cache.get(name, (now, ()))
-    if now - laid_at > oldest:
-        laid_at, places = now, ()
-    marks = [Place(at, sid) for at, sid in places]
-    # One by one: numbering all rows in one query takes ten times as long.
-    while mark := (rows.newer(marks[-1]) if marks else rows).oldest(STEP):
-        marks.append(mark)
-    if len(marks) > len(places):
-        cache.set(name, (laid_at, [(mark.at, mark.sid) for mark in marks]), 2 * _DAY)
-    return marks
+def _segments(name: ListName) -> tuple[list[Place], list[int]]:
+    """Where each ends, oldest first, and how many rows there are up to there, from 0 on."""
+    found = ListSegment.objects.filter(account=name.account, kind=name.kind, value=name.value)
+    ends, sums = [], [0]
+    for at, sid, rows in found.order_by("at", "sid").values_list("at", "sid", "rows"):
+        ends.append(Place(at, sid))
+        sums.append(sums[-1] + max(0, rows))
+    return ends, sums

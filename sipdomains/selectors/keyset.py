@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import Q
 
 from sipdomains.selectors import depth
-from sipdomains.selectors.stretch import Place, Stretch
+from sipdomains.stretch import Place, Stretch
 
 SCAN_LIMIT = 2_000
 _BEFORE_ALL = Place(datetime(1970, 1, 1, tzinfo=UTC))
@@ -47,22 +47,20 @@ def page(
     turn: Turn,
     rest: Q | None = None,
     *,
-    owner: str = "",
     scan: int = SCAN_LIMIT,
 ) -> Page:
-    """The page at ``turn``. ``owner`` is whose rows they are: what is remembered of them (see
-    ``depth``) goes by that."""
+    """The page at ``turn``."""
     if turn.newer:
         return _newer(rows, size, turn, rest, scan)
     if rest is None and turn.skip:
         if turn.place is None:
-            return _at_depth(rows, size, turn.skip, owner)
+            return _at_depth(rows, size, turn.skip)
         turn = Turn(turn.place)  # of another search: only searches have something to skip behind
     return _older(rows, size, turn, rest, scan)
 
 
-def _at_depth(rows: Stretch, size: int, skip: int, owner: str) -> Page:
-    before = depth.place(rows, skip, owner)
+def _at_depth(rows: Stretch, size: int, skip: int) -> Page:
+    before = depth.place(rows, skip)
     if before is None:
         return Page([], None, Turn(_BEFORE_ALL, newer=True))
     return _older(rows, size, Turn(before), None, 0)

@@ -16,10 +16,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from sipdomains import longlists
 from sipdomains.contracts import CallbackPromised, NotificationRecord
 from sipdomains.models import Recording, RecordingStatus
 from sipdomains.models.recordings import UNDER_WAY, new_recording_sid
-from sipdomains.services import calls, recording_files
+from sipdomains.services import calls, recording_files, segments
+from sipdomains.stretch import ListName
 from twimlrunner.webhooks.callbacks import (
     EVENT_OF_RECORDING,
     RECORDING_CALLBACK,
@@ -222,11 +224,23 @@ def delete(recording: Recording) -> None:
     A second call changes nothing. Raises NotFinished, and what the storage raises: then the row
     says ``deleted`` already, nobody gets the file any more, and the sweep will try again.
     """
-    final = Recording.objects.filter(sid=recording.sid).exclude(status__in=UNDER_WAY)
-    if not final.update(status=RecordingStatus.DELETED, reason=_DELETED):
-        raise NotFinished(recording.sid)
+    _withdraw(recording)
     recording.refresh_from_db()
     discard(recording)
+
+
+@transaction.atomic
+def _withdraw(recording: Recording) -> None:
+    """From the list of those that are kept."""
+    account = recording.account_id or ""
+    segments.hold(account)
+    row = Recording.objects.filter(sid=recording.sid)
+    final = row.exclude(status__in=(*UNDER_WAY, RecordingStatus.DELETED))
+    if final.update(status=RecordingStatus.DELETED, reason=_DELETED):
+        kept = ListName(account, longlists.RECORDINGS_KEPT)
+        segments.lower({kept: [longlists.RECORDINGS_ORDER.of(recording)]})
+    elif not row.filter(status=RecordingStatus.DELETED).exists():
+        raise NotFinished(recording.sid)
 
 
 def discard(recording: Recording) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from django.db.models import Q
 
+from sipdomains import longlists
 from sipdomains.models import Account, Call
-from sipdomains.selectors import account_calls, account_log, depth, keyset
+from sipdomains.selectors import keyset
 from sipdomains.selectors.account_calls import sought
 from sipdomains.selectors.keyset import Turn
-from sipdomains.selectors.stretch import Place, Span, Stretch
+from sipdomains.stretch import ListName, Place, Span, Stretch
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _no_marks():
-    cache.clear()
 
 
 @pytest.fixture
@@ -49,7 +43,7 @@ def make(alice):
 
 
 def listed(account: Account) -> Stretch:
-    return Stretch(account_calls.of_account(account), account_calls.ORDER)
+    return longlists.rows_of(ListName(account.sid, longlists.CALLS))
 
 
 def truth(account: Account, rest: Q | None = None) -> list[str]:
@@ -130,82 +124,6 @@ def test_a_bounded_search_finds_every_match_once_both_ways(alice, make, scan, si
     assert [sid for number, sid in enumerate(found) if sid not in found[:number]] == matches
 
 
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_pages_by_number_are_slices_of_the_list(alice, make, monkeypatch, size) -> None:
-    monkeypatch.setattr(depth, "STEP", 4)
-    for number in range(22):
-        make(number // 2)
-    expected = truth(alice)
-    for number in range(0, 26 // size + 2):
-        turn = Turn(skip=number * size)
-        page = keyset.page(listed(alice), size, turn, owner=alice.sid)
-        assert [row.sid for row in page.rows] == expected[number * size :][:size]
-
-
-@pytest.mark.parametrize("since", [-1, 0, 3, 8, 21, 30])
-@pytest.mark.parametrize("until", [-1, 0, 4, 9, 17, 22, 30])
-def test_pages_by_number_of_a_stretch_of_the_list(alice, make, monkeypatch, since, until) -> None:
-    monkeypatch.setattr(depth, "STEP", 3)
-    for number in range(24):
-        make(number // 2)
-    first, behind = NOON + timedelta(seconds=since), NOON + timedelta(seconds=until)
-    calls = Call.objects.filter(account=alice, started_at__gte=first, started_at__lt=behind)
-    expected = list(calls.order_by("-started_at", "-sid").values_list("sid", flat=True))
-    for number in range(8):
-        rows = Span(first, behind).of(listed(alice))
-        page = keyset.page(rows, 4, Turn(skip=number * 4), owner=alice.sid)
-        assert [row.sid for row in page.rows] == expected[number * 4 :][:4]
-
-
-def test_pages_by_number_follow_rows_that_arrive_or_are_deleted(alice, make, monkeypatch) -> None:
-    monkeypatch.setattr(depth, "STEP", 4)
-    for number in range(22):
-        make(number)
-
-    def deep() -> list[str]:
-        page = keyset.page(listed(alice), 3, Turn(skip=12), owner=alice.sid)
-        return [row.sid for row in page.rows]
-
-    assert deep() == truth(alice)[12:15]
-    for number in range(9):
-        make(100 + number)
-        assert deep() == truth(alice)[12:15]
-    Call.objects.filter(sid__in=truth(alice)[20:23]).delete()
-    depth.forget(alice.sid)
-    assert deep() == truth(alice)[12:15]
-
-
-def test_housekeeping_lays_the_marks_before_somebody_asks(
-    alice, bob, make, monkeypatch, django_assert_num_queries
-) -> None:
-    monkeypatch.setattr(depth, "STEP", 4)
-    for number in range(22):
-        make(number)
-
-    def ask(queries: int) -> None:
-        rows = Stretch(account_calls.of_account(alice), account_calls.ORDER)
-        with django_assert_num_queries(queries):
-            page = keyset.page(rows, 3, Turn(skip=12), owner=alice.sid)
-        assert [row.sid for row in page.rows] == truth(alice)[12:15]
-
-    account_log.prepare_lists()
-    ask(4)
-    for number in range(3):
-        make(100 + number)
-    ask(5)
-    account_log.prepare_lists()
-    ask(4)
-    depth.forget(alice.sid)
-    ask(10)
-    monkeypatch.setattr("time.time", lambda: now() + 90_000)
-    Call.objects.filter(sid=truth(alice)[-1]).delete()  # unnoticed: the marks are a row off
-    account_log.prepare_lists()  # but old enough to be laid anew
-    ask(4)
-
-
-now = time.time
-
-
 @pytest.mark.parametrize("scan", [1, 3, 10, 100])
 def test_a_search_by_number_arrives_at_its_page_by_following_the_next_ones(
     alice, make, scan
@@ -221,7 +139,7 @@ def test_a_search_by_number_arrives_at_its_page_by_following_the_next_ones(
 def test_an_empty_page_behind_the_last_leads_back(alice, make) -> None:
     for number in range(5):
         make(number)
-    page = keyset.page(listed(alice), 2, Turn(skip=8), owner=alice.sid)
+    page = keyset.page(listed(alice), 2, Turn(skip=8))
     assert (page.rows, page.older) == ([], None)
     back = keyset.page(listed(alice), 2, page.newer)
     assert [row.sid for row in back.rows] == truth(alice)[3:]
@@ -258,9 +176,9 @@ def test_every_list_of_calls_is_served_by_an_index_in_its_order(
 ) -> None:
     for number in range(9):
         make(number)
-    rows, rest = sought(account_calls.of_account(alice), **wanted)
+    rows, rest = sought(alice, **wanted)
     with django_assert_max_num_queries(3) as captured:
-        keyset.page(rows, 2, turn, rest, scan=3, owner=alice.sid)
+        keyset.page(rows, 2, turn, rest, scan=3)
     for query in captured:
         with connection.cursor() as database:
             plan = database.execute("EXPLAIN QUERY PLAN " + query["sql"]).fetchall()

@@ -15,10 +15,12 @@ from django.db.models import Q, QuerySet
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Of a row, in the order of (time, SID). An empty SID is before all rows of that time."""
+    """Of a row, in the order of (time, SID). An empty SID is before all rows of that time;
+    ``behind`` is between that row and the next newer one."""
 
     at: datetime
     sid: Any = ""
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,24 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class ListName:
+    """Of a list that may be long (see ``longlists``): which one of the account."""
+
+    account: str
+    kind: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
-    """The rows newer than ``after`` and older than ``before``, neither included."""
+    """The rows newer than ``after`` and older than ``before``, neither included. ``name`` is that
+    of the list, if it has one: of all its rows, without these bounds."""
 
     rows: QuerySet[Any]
     order: Order
     after: Place | None = None
     before: Place | None = None
+    name: ListName | None = None
 
     def newer(self, place: Place | None) -> Stretch:
         if place is None or (self.after is not None and self.after >= place):
@@ -53,6 +66,10 @@ class Stretch:
             return self
         return replace(self, before=place)
 
+    def through(self, place: Place) -> Stretch:
+        """Up to the row at ``place``, included."""
+        return self.older(replace(place, behind=True))
+
     def starting(self, moment: datetime | None) -> Stretch:
         """From ``moment`` on, included."""
         return self if moment is None else self.newer(Place(moment))
@@ -62,7 +79,7 @@ class Stretch:
         return self if moment is None else self.older(Place(moment))
 
     def that(self, condition: Q) -> Stretch:
-        return replace(self, rows=self.rows.filter(condition))
+        return replace(self, rows=self.rows.filter(condition), name=None)
 
     def newest_first(self) -> QuerySet[Any]:
         return self._bounded().order_by(f"-{self.order.time}", f"-{self.order.sid}")
@@ -87,11 +104,6 @@ class Stretch:
     def count(self) -> int:
         return self._bounded().count()
 
-    def fingerprint(self) -> str:
-        """The same for the same stretch only."""
-        sql, parameters = self.rows.order_by().values("pk").query.sql_with_params()
-        return repr((sql, parameters, self.order, self.after, self.before))
-
     def _places(self, ordered: QuerySet[Any], first: int, behind: int) -> list[Place]:
         found = ordered.values_list(self.order.time, self.order.sid)[first - 1 : behind - 1]
         return [Place(at, sid) for at, sid in found]
@@ -111,8 +123,9 @@ class Stretch:
         if (before := self.before) is not None:
             if not before.sid:
                 return rows.filter(**{f"{at}__lt": before.at})
+            up_to = "lte" if before.behind else "lt"
             rows = rows.filter(
-                Q(**{f"{at}__lt": before.at}) | Q(**{f"{sid}__lt": before.sid}),
+                Q(**{f"{at}__lt": before.at}) | Q(**{f"{sid}__{up_to}": before.sid}),
                 **{f"{at}__lte": before.at},
             )
         return rows

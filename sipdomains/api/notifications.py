@@ -115,7 +115,7 @@ class CallNotifications(Notifications):
     """Errors and warnings of a call"""
 
     def rows(self) -> QuerySet[Notification]:
-        return super().rows().filter(call_id=self.kwargs["call_sid"])
+        return account_log.notifications(self.account, self.kwargs["call_sid"])
 
     def _name(self) -> None:
         """They are few."""

@@ -118,7 +118,10 @@ class Recordings(Resource):
     )
 
     def rows(self) -> QuerySet[Recording]:
-        rows = account_log.recordings(self.account).only(*_SHOWN)
+        return self._rows(account_log.recordings(self.account))
+
+    def _rows(self, rows: QuerySet[Recording]) -> QuerySet[Recording]:
+        rows = rows.only(*_SHOWN)
         return rows if self._all() else rows.filter(account_log.KEPT)
 
     def _all(self) -> bool:
@@ -126,18 +129,19 @@ class Recordings(Resource):
         listed = self.action in ("list", "retrieve")
         return listed and flag(self.request.query_params, "IncludeSoftDeleted")
 
-    def _name(self) -> ListName | None:
-        kind = longlists.RECORDINGS if self._all() else longlists.RECORDINGS_KEPT
-        return ListName(self.account.sid, kind)
-
     def sought(self) -> tuple[Stretch, Q | None]:
         query = self.request.query_params
-        rows = Stretch(self.rows(), self.ORDER, name=self._name())
-        if sid := text(query, "CallSid"):
-            rows = rows.that(Q(call_id=sid))
+        rows = self._list(text(query, "CallSid"))
         if text(query, "ConferenceSid"):
             rows = rows.that(Q(pk__in=()))  # there are no conferences yet
         return dates.span(query, "DateCreated").of(rows), None
+
+    def _list(self, call_sid: str) -> Stretch:
+        if call_sid:
+            found = self._rows(account_log.recordings(self.account, call_sid))
+            return Stretch(found, self.ORDER)
+        kind = longlists.RECORDINGS if self._all() else longlists.RECORDINGS_KEPT
+        return Stretch(self.rows(), self.ORDER, name=ListName(self.account.sid, kind))
 
     def remove(self, row: Recording) -> None:
         try:
@@ -162,10 +166,10 @@ class CallRecordings(Recordings):
         return str(self.kwargs["call_sid"])
 
     def rows(self) -> QuerySet[Recording]:
-        return super().rows().filter(call_id=self._call_sid)
+        return self._rows(account_log.recordings(self.account, self._call_sid))
 
-    def _name(self) -> None:
-        """They are few."""
+    def _list(self, call_sid: str) -> Stretch:
+        return Stretch(self.rows(), self.ORDER)
 
     def sought(self) -> tuple[Stretch, Q | None]:
         if not account_log.is_known(self.account, self._call_sid):

@@ -22,6 +22,7 @@ ORDER = longlists.CALLS_ORDER
 LONGEST = timedelta(hours=26)
 SHOWN = (
     "sid",
+    "account_id",
     "parent_id",
     "direction",
     "from_uri",
@@ -58,7 +59,7 @@ def sought(
         calls = calls.filter(**{f"{column}__in": values})
         long = column in longlists.CALLS_BY and len(values) == 1
         name = ListName(account.sid, column, values[0]) if long else None
-    rest = Q(*[_row_by_row(*wish) for wish in wishes[1:]])
+    rest = Q(*[row_by_row(*wish) for wish in wishes[1:]])
     reach = started.of(Stretch(calls, ORDER, name=name))
     if ended.since is not None:
         reach = reach.starting(_less(ended.since))
@@ -84,7 +85,7 @@ def _wishes(to: str, from_: str, parent: str, statuses: tuple[str, ...]) -> Iter
         yield "status", statuses
 
 
-def _row_by_row(column: str, values: tuple[str, ...]) -> In:
+def row_by_row(column: str, values: tuple[str, ...]) -> In:
     """The condition in a form that no index serves: the database shall take the one that leads,
     for the rows that are looked at are the next ones by that."""
     return In(Coalesce(F(column), Value("")), values)

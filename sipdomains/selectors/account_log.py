@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from sipdomains import longlists
 from sipdomains.models import (
@@ -15,6 +16,7 @@ from sipdomains.models import (
     WebhookRequest,
 )
 from sipdomains.redaction import masked
+from sipdomains.selectors.account_calls import row_by_row
 from sipdomains.stretch import Order
 
 RECORDINGS = longlists.RECORDINGS_ORDER
@@ -22,6 +24,7 @@ NOTIFICATIONS = longlists.NOTIFICATIONS_ORDER
 REQUESTS = Order("at", "pk", numeric=True)
 
 KEPT = longlists.KEPT
+_Row = TypeVar("_Row", bound=Model)
 _NEAR = timedelta(seconds=60)  # from a request to what is said about it
 _CANDIDATES = 50
 
@@ -30,20 +33,28 @@ def is_known(account: Account, call_sid: str) -> bool:
     """Whether the account has the call, or at least a recording of one that was deleted."""
     return (
         Call.objects.filter(account=account, pk=call_sid).exists()
-        or recordings(account).filter(call_id=call_sid).exists()
+        or recordings(account, call_sid).exists()
     )
 
 
-def recordings(account: Account) -> QuerySet[Recording]:
-    return Recording.objects.filter(account=account)
+def recordings(account: Account, call_sid: str = "") -> QuerySet[Recording]:
+    """Of the account, or of one of its calls."""
+    return _rows(Recording.objects.all(), account, call_sid)
 
 
-def notifications(account: Account) -> QuerySet[Notification]:
-    return Notification.objects.filter(account=account)
+def notifications(account: Account, call_sid: str = "") -> QuerySet[Notification]:
+    return _rows(Notification.objects.all(), account, call_sid)
 
 
 def requests(account: Account, call_sid: str) -> QuerySet[WebhookRequest]:
     return WebhookRequest.objects.filter(call_id=call_sid, account=account)
+
+
+def _rows(rows: QuerySet[_Row], account: Account, call_sid: str) -> QuerySet[_Row]:
+    if not call_sid:
+        return rows.filter(account=account)
+    # The call leads, whose rows are few: SQLite would walk over all that the account has.
+    return rows.filter(row_by_row("account_id", (account.sid,)), call_id=call_sid)
 
 
 def request_behind(note: Notification) -> WebhookRequest | None:

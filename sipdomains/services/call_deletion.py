@@ -65,6 +65,8 @@ def _places(call: Call) -> dict[ListName, list[Place]]:
     places = {name: [at] for name in longlists.of_call(call) if name in known}
     notes = ListName(call.account_id or "", longlists.NOTIFICATIONS)
     if notes in known:
-        rows = Notification.objects.filter(call_id=call.sid, account=call.account_id)
-        places[notes] = [longlists.NOTIFICATIONS_ORDER.of(row) for row in rows.only("at", "sid")]
+        # By the call alone: with the account in it, SQLite would take the index of that.
+        rows = Notification.objects.filter(call_id=call.sid).only("at", "sid", "account_id")
+        theirs = [row for row in rows if row.account_id == call.account_id]
+        places[notes] = [longlists.NOTIFICATIONS_ORDER.of(row) for row in theirs]
     return places

@@ -235,3 +235,22 @@ def test_lists_are_served_by_an_index_in_their_order(note, raw, path, index) -> 
         steps = " | ".join(row[3] for row in plan)
         assert f"{index} " in steps
         assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.parametrize("path", ["/Recordings.json", "/Notifications.json", "/Events.json"])
+@pytest.mark.parametrize("page", [0, 1])
+def test_lists_of_a_call_look_at_the_rows_of_that_call_only(make_call, raw, path, page) -> None:
+    call = make_call()
+    with CaptureQueriesContext(connection) as captured:
+        assert raw("get", f"/Calls/{call.sid}{path}?Page={page}").status_code == 200
+        if path == "/Recordings.json":
+            raw("get", f"{path}?CallSid={call.sid}&Page={page}")
+        queries = [query["sql"] for query in captured.captured_queries]
+    lists = [sql for sql in queries if '."call_id" = ' in sql]
+    assert lists
+    for sql in lists:
+        with connection.cursor() as database:
+            plan = database.execute("EXPLAIN QUERY PLAN " + sql).fetchall()
+        assert all("(call_id=?" in row[3] for row in plan if "SEARCH" in row[3]), plan
+        assert not any("SCAN" in row[3] for row in plan), plan

@@ -218,12 +218,16 @@ def recordings_page(
     scope: Scope, before: Cursor | None = None, size: int = PAGE_SIZE
 ) -> RecordingPage:
     """The newest page, or the one older than ``before``."""
-    found = scope.narrow(Recording.objects.select_related("call"))
-    found = found.order_by("-started_at", "-sid")
+    found = Recording.objects.select_related("call").order_by("-started_at", "-sid")
     if before is not None:
         older = Q(started_at__lt=before.started_at) | Q(sid__lt=before.sid)
         found = found.filter(older, started_at__lte=before.started_at)
-    rows = list(found[: size + 1])
+    if scope.accounts is None:
+        rows = list(found[: size + 1])
+    else:  # no index has those of several accounts in order together
+        each = (found.filter(account=account)[: size + 1] for account in sorted(scope.accounts))
+        rows = [row for part in each for row in part]
+        rows.sort(key=lambda row: (row.started_at, row.sid), reverse=True)
     full = len(rows) > size
     del rows[size:]
     return RecordingPage(rows, Cursor(rows[-1].started_at, rows[-1].sid) if full else None)

@@ -4,10 +4,18 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connection
 
 from sipdomains import sids
-from sipdomains.access import EVERYTHING
-from sipdomains.models import Account, OutboxMessage, OutboxState, Transfer, TransferState
+from sipdomains.access import EVERYTHING, Scope
+from sipdomains.models import (
+    Account,
+    OutboxMessage,
+    OutboxState,
+    Recording,
+    Transfer,
+    TransferState,
+)
 from sipdomains.models.recordings import RecordingSource, RecordingStatus
 from sipdomains.selectors import Cursor, recordings_page
 from sipdomains.web import related
@@ -225,6 +233,36 @@ def test_pages_of_recordings_hold_each_once(desk, add_recording):
     assert "Nothing older" in desk.get(f"/recordings/?before=0-RE{'0' * 32}").content.decode()
     assert "No recordings yet" not in desk.get("/recordings/").content.decode()
     assert desk.get("/recordings/?before=nonsense").status_code == 404
+
+
+@pytest.mark.parametrize("seen", [1, 2, 3])
+def test_pages_of_recordings_of_several_accounts_are_in_order_together(
+    acme, add_recording, seen, django_assert_num_queries
+):
+    others = [Account.objects.create(friendly_name=f"Other {n}") for n in range(3)]
+    accounts = [acme, *others]
+    made = [add_recording(started_at=NOON + timedelta(seconds=n // 3)) for n in range(16)]
+    for number, row in enumerate(made):
+        Recording.objects.filter(pk=row.pk).update(account=accounts[number % 4])
+    scope = Scope(frozenset(account.sid for account in accounts[:seen]))
+    found, before = [], None
+    for _ in range(16):
+        with django_assert_num_queries(seen) as captured:
+            page = recordings_page(scope, before, size=3)
+        found += [row.sid for row in page.recordings]
+        before = page.older
+        if before is None:
+            break
+    theirs = [row for number, row in enumerate(made) if number % 4 < seen]
+    wanted = sorted(theirs, key=lambda row: (row.started_at, row.sid), reverse=True)
+    assert found == [row.sid for row in wanted]
+    if connection.vendor == "sqlite":
+        for query in captured:
+            with connection.cursor() as database:
+                plan = database.execute("EXPLAIN QUERY PLAN " + query["sql"]).fetchall()
+            steps = " | ".join(row[3] for row in plan)
+            assert "recording_by_account " in steps
+            assert "FOR ORDER BY" not in steps
 
 
 def test_list_of_recordings_costs_the_same_for_many(

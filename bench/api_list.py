@@ -170,10 +170,7 @@ def cases(account: Any, calls: int, span: timedelta, asker: Asker) -> None:
     ask("Notifications, Log=0", "Notifications.json?Log=0")
     ask("Notifications, MessageDate", f"Notifications.json?MessageDate={day}")
     ask("Recordings, DateCreated and all", f"Recordings.json?DateCreated={day}")
-    call = Call.objects.filter(
-        account=account, recordings__isnull=False, notifications__isnull=False
-    )
-    sid = call.values_list("sid", flat=True)[0]
+    sid = Notification.objects.filter(account=account, call__recordings__isnull=False)[0].call_id
     ask("Notifications of a call", f"Calls/{sid}/Notifications.json")
     ask("Recordings of a call", f"Calls/{sid}/Recordings.json")
     ask("To, frequent, deep by number", f"Calls.json?To={frequent}&Page=110")

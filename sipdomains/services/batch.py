@@ -164,10 +164,12 @@ class Batch:
 
     def _timely(self) -> list[CallbackPromised]:
         """Without what a node tells of a call that was closed for it meanwhile: the application
-        has been promised the last word on that one."""
+        has been promised the last word on that one. The rows are locked: whoever closes them just
+        now comes before all of this, or after it."""
         of_calls = {one.call_sid for one in self._promises if one.purpose == STATUS_CALLBACK}
-        lost = Call.objects.filter(pk__in=of_calls, cause=projection.NODE_LOST)
-        spoken = set(lost.values_list("pk", flat=True)) if of_calls else set()
+        found = Call.objects.select_for_update().filter(pk__in=of_calls).order_by("pk")
+        causes = found.values_list("pk", "cause") if of_calls else ()
+        spoken = {sid for sid, cause in causes if cause == projection.NODE_LOST}
         return [
             one
             for one in self._promises

@@ -4,7 +4,6 @@ gone. Those of live calls are promised by the call (``contracts.CallbackPromised
 from __future__ import annotations
 
 from django.conf import settings
-from django.db.models import Max
 
 from sipdomains.contracts import CallbackPromised, CallClosed, RecordingStarted
 from sipdomains.models import Call, OutboxMessage
@@ -56,12 +55,15 @@ def last_word(call_sid: str) -> str:
 
 def of_lost_call(call: Call, closed: CallClosed) -> CallbackPromised | None:
     """``completed`` of a call that no node can tell of (any more), if it is wanted. It comes after
-    all that a node has promised."""
+    all that a node has promised; None when its node has told of the end before it was lost."""
     wanted = call.callback
     if EVENT_OF_STATUS[closed.status] not in wanted.get("events", ()):
         return None
-    last = OutboxMessage.objects.filter(stream=call.sid).aggregate(last=Max("position"))["last"]
-    position = 0 if last is None else last + 1
+    told = OutboxMessage.objects.filter(stream=call.sid).order_by("-position")
+    last = told.values_list("position", "parameters").first()
+    if last is not None and _tells_of_an_end(last[1]):
+        return None
+    position = 0 if last is None else last[0] + 1
     facts = CallFacts(
         call_sid=call.sid,
         account_sid=call.account_id or "",
@@ -95,4 +97,11 @@ def of_lost_call(call: Call, closed: CallClosed) -> CallbackPromised | None:
             duration=duration,
             sip_response_code=None if closed.answered_at is None else 200,
         ),
+    )
+
+
+def _tells_of_an_end(parameters: list[list[str]]) -> bool:
+    return any(
+        name == "CallStatus" and EVENT_OF_STATUS.get(value) == "completed"
+        for name, value in parameters
     )

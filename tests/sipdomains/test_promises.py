@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from sipdomains.contracts import RecordingStarted
 from sipdomains.models import OutboxMessage, Recording
 from sipdomains.services import calls, nodes
-from tests.sipdomains.records import START, call_sid, event, opened
+from tests.sipdomains.records import START, call_sid, closed, event, opened
 from tests.sipdomains.test_outbox import promise
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +78,57 @@ def test_a_node_that_was_only_cut_off_has_no_further_say(lost) -> None:
     found = [(one.stream[:2], one.position) for one in promised]
     assert found == [("CA", 0), ("CA", 1), ("RE", 0)]
     assert dict(promised[1].parameters)["CallStatus"] == "completed"
+
+
+ENDED = [("CallStatus", "completed"), ("CallDuration", "9")]
+
+
+def ends_told() -> list[str]:
+    """Ids of the messages that say how the call ended."""
+    rows = OutboxMessage.objects.filter(stream=call_sid("a")).order_by("position")
+    return [row.pk for row in rows if dict(row.parameters).get("CallStatus") == "completed"]
+
+
+def test_what_the_node_told_before_it_was_lost_is_not_told_again(lost) -> None:
+    """The database went away between the commits of the callback and of the close: they may be of
+    two batches."""
+    calls.apply([own(1, parameters=ENDED)])
+    assert nodes.sweep(later(200)).callbacks == ["node-0"]
+    assert ends_told() == ["node-1"]
+    calls.apply([own(1, parameters=ENDED), closed("a")])  # the database is back
+    assert ends_told() == ["node-1"]
+
+
+@pytest.mark.parametrize("sweep_first", [True, False])
+def test_an_end_that_waited_for_the_database_is_told_once(lost, sweep_first) -> None:
+    waited = [own(1), own(2, parameters=ENDED), closed("a", 20)]
+    work = [lambda: nodes.sweep(later(200)), lambda: calls.apply(waited)]
+    for step in work if sweep_first else reversed(work):
+        step()
+    assert len(ends_told()) == 1
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+def test_an_end_that_comes_while_a_sweep_closes_the_call_is_told_once(lost) -> None:
+    waited = [own(1), own(2, parameters=ENDED), closed("a", 20)]
+    blocked = "SELECT 1 FROM pg_locks WHERE NOT granted"
+
+    def write() -> None:
+        try:
+            calls.apply(waited)
+        finally:
+            connection.close()
+
+    node = threading.Thread(target=write)
+    with transaction.atomic():
+        calls.close_orphans(later(200))
+        node.start()
+        with connection.cursor() as cursor:
+            while node.is_alive() and not cursor.execute(blocked).fetchone():
+                node.join(0.01)
+    node.join(60)
+    assert len(ends_told()) == 1
 
 
 @pytest.mark.parametrize("callback", [{}, {**WANTED, "events": ["answered"]}])

@@ -113,7 +113,8 @@ def converting() -> Iterator[None]:
 
 
 def delete(name: str) -> None:
-    """The file and all forms of it; those that are not there do no harm."""
+    """The file, then all forms of it (see :func:`keep_beside`); what is not there does no harm."""
+    default_storage.delete(name)
     for kind in FORMATS:
         for mixed in (False, True):
             default_storage.delete(_variant_name(name, kind, mixed))
@@ -137,9 +138,19 @@ def _convert(original: str, name: str, kind: str, mixed: bool) -> None:
         except (OSError, soundfile.SoundFileError) as error:
             raise Unreadable(f"{original}: {error}") from error
         with open(draft, "rb") as converted:
-            kept = default_storage.save(name, _Movable(converted, name=draft))
+            keep_beside(original, name, _Movable(converted, name=draft))
+
+
+def keep_beside(original: str, name: str, content: File) -> None:  # type: ignore[type-arg] # generic in the stubs only
+    """Store what was made of a recording. Raises Unreadable, and keeps nothing, when the recording
+    was deleted meanwhile: :func:`delete` begins with the original, so that either it finds this
+    file or we find no original."""
+    kept = default_storage.save(name, content)
     if kept != name:  # another process was faster
         default_storage.delete(kept)
+    if not default_storage.exists(original):
+        default_storage.delete(name)
+        raise Unreadable(f"{original} was deleted meanwhile")
 
 
 def _transcode(source: File, target: str, kind: str, mixed: bool) -> None:  # type: ignore[type-arg] # generic in the stubs only

@@ -12,7 +12,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from sipdomains.models import Recording
-from sipdomains.services.recording_files import Unreadable, converting, waveform_name
+from sipdomains.services.recording_files import Unreadable, converting, keep_beside, waveform_name
 
 COLUMNS = 400
 _BLOCK_FRAMES = 1 << 17
@@ -43,9 +43,7 @@ def waveform(recording: Recording) -> Waveform:
         except (OSError, soundfile.SoundFileError) as error:
             raise Unreadable(f"{original}: {error}") from error
         text = json.dumps(found.channels, separators=(",", ":"))
-        kept = default_storage.save(name, ContentFile(text.encode()))
-    if kept != name:  # another process was faster
-        default_storage.delete(kept)
+        keep_beside(original, name, ContentFile(text.encode()))
     return found
 
 

@@ -18,7 +18,13 @@ from sipdomains.models import (
     Recording,
     SipNode,
 )
-from sipdomains.services import calls, recording_files, recording_sweep, recordings
+from sipdomains.services import (
+    calls,
+    recording_files,
+    recording_sweep,
+    recordings,
+    waveforms,
+)
 from tests.sipdomains.sounds import NOON, start_recording, write_tone
 
 pytestmark = pytest.mark.django_db
@@ -419,6 +425,39 @@ def test_sound_that_is_gone_cannot_be_converted(recording):
     default_storage.delete(recording.file.name)
     with pytest.raises(recording_files.Unreadable):
         recording_files.variant(recording, "mp3", 1)
+
+
+@pytest.mark.parametrize("how", ["by a user", "by age"])
+@pytest.mark.parametrize("what", ["mp3", "waveform"])
+def test_nothing_is_left_of_a_recording_that_is_deleted_while_it_is_read(
+    recording, settings, monkeypatch, how, what
+):
+    finish(recording)
+    recording.refresh_from_db()
+    folder = (settings.MEDIA_ROOT / recording.file.name).parent
+    settings.RECORDING_KEEP_DAYS = 30
+
+    def deletes() -> None:
+        if how == "by a user":
+            recordings.delete(Recording.objects.get())
+        else:
+            assert recording_sweep.forget_old(NOON + timedelta(days=31)) == 1
+
+    module, name, ask = {
+        "mp3": (recording_files, "_transcode", lambda: recording_files.variant(recording, what, 1)),
+        "waveform": (waveforms, "_peaks", lambda: waveforms.waveform(recording)),
+    }[what]
+    read = getattr(module, name)
+
+    def reads(*given):
+        result = read(*given)
+        deletes()
+        return result
+
+    monkeypatch.setattr(module, name, reads)
+    with pytest.raises(recording_files.Unreadable):
+        ask()
+    assert list(folder.iterdir()) == []
 
 
 # --- retention ---

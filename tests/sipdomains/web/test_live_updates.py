@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import InterfaceError, connection
 from django.test import Client
 from django.utils import timezone
@@ -90,7 +91,7 @@ class FakeFeed:
 
 async def told(monkeypatch, scope, wanted, *batches):
     monkeypatch.setattr(feed, "current", lambda: FakeFeed(*batches))
-    events = stream._events(scope, wanted)
+    events = stream._events(scope, wanted, lambda: scope)
     assert await anext(events) == "retry: 2000\nevent: ready\ndata: \n\n"
     found = [await anext(events) for _ in batches]
     await events.aclose()
@@ -108,6 +109,87 @@ async def test_each_is_told_of_the_own_accounts_only(monkeypatch):
     assert json.loads(data) == [{"sid": "CA2", "html": "<tr>2"}]
     [(kind, *_)] = await told(monkeypatch, EVERYTHING, None, feed.Batch((), complete=False))
     assert kind == "event: stale\n"
+
+
+async def test_whether_one_may_still_watch_is_asked_again_and_again(monkeypatch):
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.0)
+    rows = (feed.Row("CA1", "AC1", "<tr>1"), feed.Row("CA2", "AC2", "<tr>2"))
+    monkeypatch.setattr(feed, "current", lambda: FakeFeed(feed.Batch(rows)))
+    answers = iter([Scope(frozenset({"AC2"})), None])
+    events = stream._events(EVERYTHING, None, lambda: next(answers))
+    async with asyncio.timeout(20):
+        told = [event async for event in events]
+    assert told[0].endswith("event: ready\ndata: \n\n")
+    assert set(told[1:]) == {": still here\n\n"}
+    assert next(answers, "none is left") == "none is left"
+
+
+async def test_who_may_see_less_by_now_is_told_less(monkeypatch):
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.0)
+    told_late = asyncio.Queue()
+
+    class Late(FakeFeed):
+        @contextlib.asynccontextmanager
+        async def watch(self):
+            yield told_late
+
+    monkeypatch.setattr(feed, "current", lambda: Late())
+    events = stream._events(EVERYTHING, None, lambda: Scope(frozenset({"AC2"})))
+    async with asyncio.timeout(20):
+        await anext(events)
+        assert await anext(events) == ": still here\n\n"
+        monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 60.0)
+        told_late.put_nowait(
+            feed.Batch((feed.Row("CA1", "AC1", "<tr>1"), feed.Row("CA2", "AC2", "<tr>2")))
+        )
+        _, _, data = (await anext(events)).partition("data: ")
+    await events.aclose()
+    assert [row["sid"] for row in json.loads(data)] == ["CA2"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "how", ["log-out", "expired", "inactive", "deleted", "new password", "no permission"]
+)
+def test_a_session_that_may_not_watch_any_more(make_user, domain, how):
+    user = make_user("member", access.VIEWER, accounts=[domain.account])
+    browser = Client()
+    browser.force_login(user)
+    key = browser.session.session_key
+    assert stream._scope_now(key) == Scope(frozenset({domain.account.sid}))
+    match how:
+        case "log-out":
+            browser.logout()
+        case "expired":
+            Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+        case "inactive":
+            type(user).objects.update(is_active=False)
+        case "deleted":
+            user.delete()
+        case "new password":
+            user.set_password("Another9Password")
+            user.save()
+        case "no permission":
+            user.groups.clear()
+    assert stream._scope_now(key) is None
+
+
+@pytest.mark.django_db
+def test_asking_costs_few_queries(make_user, domain, django_assert_max_num_queries):
+    browser = Client()
+    browser.force_login(make_user("member", access.VIEWER, accounts=[domain.account]))
+    key = browser.session.session_key
+    with django_assert_max_num_queries(5):
+        stream._scope_now(key)
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_away_ends_the_stream(monkeypatch):
+    def away(_):
+        raise InterfaceError("connection already closed")
+
+    monkeypatch.setattr(stream, "get_user", away)
+    assert stream._scope_now("key") is None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -254,3 +336,18 @@ def test_a_member_hears_of_the_own_calls_over_http(
     [row] = json.loads(data.removeprefix("data: "))
     assert row["sid"] == mine.sid
     assert f'id="call-{mine.sid}"' in row["html"]
+
+
+@pytest.mark.integration
+def test_a_stream_ends_soon_after_the_log_out(asgi_server, make_user, domain, monkeypatch):
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.02)
+    browser = Client()
+    browser.force_login(make_user("member", access.VIEWER, accounts=[domain.account]))
+    name = settings.SESSION_COOKIE_NAME
+    cookies = {name: browser.cookies[name].value}
+    with httpx.stream("GET", asgi_server + "/calls/stream", cookies=cookies, timeout=20) as answer:
+        lines = answer.iter_lines()
+        assert ": still here" in lines
+        assert ": still here" in lines  # said again and again
+        browser.logout()
+        assert set(lines) <= {": still here", ""}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import subprocess
 from pathlib import Path
 
-from tests.e2e.server import DOMAIN, PASSWORD, USER, Listening, free_port, wait_for
+from tests.e2e.server import DOMAIN, PASSWORD, USER, Listening, wait_for
 from tests.e2e.sound import tone
+from tests.ports import Block, free_port
 
 CONFIG = """\
 poll_method epoll
@@ -29,8 +31,11 @@ module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control}
+rtp_ports {rtp_first}-{rtp_last}
 snd_path {folder}
 """
+# All phones of this process share a range, for each takes what it finds free there.
+_rtp_ports = functools.cache(lambda: Block().rest())
 MODULES = ("/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules")
 
 
@@ -42,10 +47,18 @@ class Baresip:
                  register: bool = False) -> None:  # fmt: skip
         self.folder = folder
         self._control = free_port()
+        rtp_first, rtp_last = _rtp_ports()
         folder.mkdir(exist_ok=True)
         modules = next(name for name in MODULES if Path(name).is_dir())
         (folder / "config").write_text(
-            CONFIG.format(port=free_port(), control=self._control, folder=folder, modules=modules)
+            CONFIG.format(
+                port=free_port(),
+                control=self._control,
+                folder=folder,
+                modules=modules,
+                rtp_first=rtp_first,
+                rtp_last=rtp_last,
+            )
         )
         (folder / "accounts").write_text(
             f"<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={PASSWORD};"
@@ -79,7 +92,7 @@ class Baresip:
     def press(self, key: str) -> None:
         """A key of the keypad, by RFC 4733."""
         command = json.dumps({"command": "sndcode", "params": key})
-        with socket.create_connection(("127.0.0.1", self._control), 5) as control:
+        with socket.create_connection(("127.0.0.1", self._control), 30) as control:
             control.sendall(f"{len(command)}:{command},".encode())  # a netstring
             control.recv(4096)
 

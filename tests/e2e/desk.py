@@ -20,7 +20,7 @@ class Desk:
     """Fills in forms, with the token of the page."""
 
     def __init__(self, base: str) -> None:
-        self.http = httpx.Client(base_url=base, follow_redirects=True, timeout=20)
+        self.http = httpx.Client(base_url=base, follow_redirects=True, timeout=60)
 
     def get(self, path: str) -> str:
         answer = self.http.get(path)
@@ -35,7 +35,7 @@ class Desk:
     def close(self) -> None:
         self.http.close()
 
-    def over(self, path: str, seconds: float = 15.0) -> str:
+    def over(self, path: str, seconds: float = 60.0) -> str:
         """The page when it asks for no refresh any more."""
 
         def settled() -> str:

@@ -19,9 +19,13 @@ _ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 _KEYS = "123A456B789C*0#D"
 
 
+_SO_TIMESTAMPNS = 35  # of Linux; Python has no name for it
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A packet of PCMU; ``at`` is wall-clock time."""
+    """A packet of PCMU; ``at`` is wall-clock time, of the kernel: it does not matter when we get to
+    read it."""
 
     at: float
     loud: bool
@@ -34,6 +38,7 @@ class Handset:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.settimeout(0.1)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.port = int(self._socket.getsockname()[1])
         self.heard: list[Heard] = []
         self._keys: dict[int, str] = {}  # by the timestamp, which all packets of a key share
@@ -70,18 +75,22 @@ class Handset:
         """Those that the other side has pressed."""
         return "".join(self._keys.values())
 
-    def loud_between(self, begin: float, end: float) -> list[float]:
-        return [packet.at for packet in self.heard if packet.loud and begin <= packet.at < end]
+    def loud(self, begin: float = 0.0) -> list[float]:
+        """When loud packets came, from ``begin`` on."""
+        return [packet.at for packet in self.heard if packet.loud and begin <= packet.at]
 
     def _hear(self) -> None:
-        while not self._over.is_set():
+        while True:
             try:
-                packet = self._socket.recv(2048)
+                packet, extra, _, _ = self._socket.recvmsg(2048, 128)
             except TimeoutError:
+                if self._over.is_set():
+                    return  # nothing waits to be heard
                 continue
             if packet[1] & 0x7F == 0:
                 sound = audioop.rms(audioop.ulaw2lin(packet[12:], 2), 2)
-                self.heard.append(Heard(time.time(), sound > LOUD))
+                seconds, nanoseconds = struct.unpack("@ll", extra[0][2])
+                self.heard.append(Heard(seconds + nanoseconds / 1e9, sound > LOUD))
             elif packet[1] & 0x7F == 101:
                 self._keys[struct.unpack_from("!I", packet, 4)[0]] = EVENTS[packet[12]]
 

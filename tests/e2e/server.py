@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,27 +24,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from twilio.request_validator import RequestValidator
 
+from tests.ports import Block, free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 USER, PASSWORD = "alice", "Correct9HorseX"
 DOMAIN = "pbx.example.net"
 DATABASE = "sipdomains.sqlite3"
-
-
-def free_port() -> int:
-    """One that is free for UDP and TCP, on IPv4 and IPv6."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            port = 0
-            try:
-                for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                        probe = stack.enter_context(socket.socket(family, kind))
-                        probe.bind((host, port))
-                        port = int(probe.getsockname()[1])
-            except OSError:
-                continue
-            return port
 
 
 def call_id_of(ladder: str) -> str:
@@ -59,12 +43,11 @@ def call_id_of(ladder: str) -> str:
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true value of ``condition``; fails the test when none comes in time."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
         time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
+    return value
 
 
 def _environment(home: Path, **values: str) -> dict[str, str]:
@@ -91,7 +74,7 @@ def _migrated_database() -> Path:
     atexit.register(shutil.rmtree, home)
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=ROOT, env=_environment(home), check=True, timeout=90,
+        cwd=ROOT, env=_environment(home), check=True, timeout=200,
     )  # fmt: skip
     assert not (home / f"{DATABASE}-wal").exists()
     return home / DATABASE
@@ -114,11 +97,11 @@ class Server:
         self.home = home
         self.sip_port = free_port()
         self.web_port = free_port()
+        rtp_first, rtp_last = Block().rest()
         self.output = home / "server.log"
         home.mkdir(parents=True, exist_ok=True)
         if migrated:
             shutil.copyfile(_migrated_database(), home / DATABASE)
-        rtp = 12000 + (os.getpid() * 7 + self.sip_port) % 200 * 100  # below the ephemeral ports
         own = {
             "SIP_LISTEN": ",".join(
                 f"{transport}:{host}:{self.sip_port}"
@@ -126,10 +109,12 @@ class Server:
                 for transport in ("udp", "tcp")
             ),
             "WEB_LISTEN": f"127.0.0.1:{self.web_port}",
-            "RTP_PORT_RANGE": f"{rtp}-{rtp + 399}",
+            "RTP_PORT_RANGE": f"{rtp_first}-{rtp_last}",
             "SIP_REALM": "sip.example.net",
             "MEDIA_WORKERS": "1",
             "REFER_TIMEOUT": "5s",
+            # A name that does not exist is soon known to, also where no name server answers.
+            "RES_OPTIONS": "timeout:1 attempts:1",
         }
         self.environment = _environment(home, **(own | environment))
         self.process: subprocess.Popen[bytes] | None = None
@@ -158,7 +143,7 @@ class Server:
         if self.process is None:
             return 0
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def stop_in_order(self) -> None:
         """Stop; fails when that, or anything since the start, went wrong inside."""
@@ -170,7 +155,7 @@ class Server:
         """kill -9 of the node process only; its children must notice by themselves."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def children(self, module: str) -> list[int]:
         """PIDs of child processes that run ``python -m module``."""
@@ -194,21 +179,23 @@ class Server:
         """Run a command; what it changed of the configuration is in force when this returns."""
         result = subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=90, check=check,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=check,
+            timeout=200,
         )  # fmt: skip
         if self.process is not None and self.process.poll() is None:
-            self._wait_for_configuration()
+            self.wait_for_configuration()
         return result
 
-    def _wait_for_configuration(self) -> None:
-        """A phone that is refused meanwhile would not try again for a minute."""
+    def wait_for_configuration(self) -> None:
+        """Until what any process changed so far is in force. (A phone that is refused meanwhile
+        would not try again for a minute.)"""
         [row] = self.rows("SELECT version FROM sipdomains_configversion") or [{"version": 0}]
 
         def in_force() -> bool:
             told = re.findall(r"configuration (\d+) is in force", self.output.read_text())
             return bool(told) and int(told[-1]) >= row["version"]
 
-        wait_for(f"configuration {row['version']}", in_force)
+        wait_for(f"configuration {row['version']} in force", in_force)
 
     def create_domain(self, name: str, voice_url: str, *options: str) -> dict[str, Any]:
         result = self.manage(
@@ -235,6 +222,26 @@ class Server:
             return rows[0] if rows and rows[0]["ended_at"] else None
 
         return dict(wait_for("final call row", final, seconds))
+
+    def children_of(self, row: dict[str, Any], count: int) -> list[dict[str, Any]]:
+        """Rows of the legs that a call has placed, in that order, once so many are final."""
+        query = "SELECT * FROM sipdomains_call WHERE parent_id = ? ORDER BY started_at, sid"
+
+        def final() -> list[dict[str, Any]] | None:
+            rows = self.rows(query, row["sid"])
+            ended = len(rows) == count and all(each["ended_at"] for each in rows)
+            return rows if ended else None
+
+        return list(wait_for(f"{count} child legs final", final))
+
+    def happened(self, sip_call_id: str, kind: str, what: str = "") -> None:
+        """Wait for an event of a call that is known by its Call-ID."""
+        query = (
+            "SELECT 1 FROM sipdomains_callevent JOIN sipdomains_call ON call_id = sid"
+            " WHERE sip_call_id = ? AND kind = ? AND data LIKE ?"
+        )
+        told = f'%"{what}"%' if what else "%"
+        wait_for(f"{kind} {what}", lambda: self.rows(query, sip_call_id, kind, told))
 
     def events(self, call_sid: str) -> list[dict[str, Any]]:
         rows = self.rows(
@@ -329,7 +336,7 @@ class Application:
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if answer.gate is not None:
-            answer.gate.wait(30)
+            answer.gate.wait(90)
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
         try:
             handler.send_response(answer.status)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.desk import Desk, signed_in
-from tests.e2e.server import PASSWORD, USER, Answer, Application, Server
+from tests.e2e.server import PASSWORD, USER, Answer, Application, Server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +27,7 @@ def test_a_test_call_goes_the_real_way_with_and_without_the_password(
     app.document("/typed", "<Hangup/>")
     place = f"/domains/{domain['domain_sid']}/"
     desk.get(place)
-    form = {"number": "100", "username": USER, "password": PASSWORD, "digits": "7", "seconds": "15"}
+    form = {"number": "100", "username": USER, "password": PASSWORD, "digits": "7", "seconds": "60"}
     begun = desk.post(place + "test/", form)
     shown = desk.over(begun.url.path)
     assert "Answered" in shown
@@ -35,7 +35,8 @@ def test_a_test_call_goes_the_real_way_with_and_without_the_password(
     assert PASSWORD not in shown
     assert [hit.values.get("Digits") for hit in app.hits] == [None, "7"]
     (call_sid,) = set(re.findall(r"/calls/(CA[0-9a-f]{32})/", shown))
-    (call,) = server.rows("SELECT * FROM sipdomains_call WHERE sid = ?", call_sid)
+    query = "SELECT * FROM sipdomains_call WHERE sid = ? AND ended_at IS NOT NULL"
+    (call,) = wait_for("final call", lambda: server.rows(query, call_sid))
     assert (call["username"], call["sip_status"]) == (USER, 200)
     assert call["user_agent"] == "sipdomains test call"
 

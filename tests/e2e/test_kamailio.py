@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.baresip import Baresip
 from tests.e2e.kamailio.proxy import Proxy
 from tests.e2e.server import DOMAIN, PASSWORD, USER, Answer, Application, Server, call_id_of
-from tests.e2e.sipp import OPEN_DOMAIN, Callee, run
+from tests.e2e.sipp import OPEN_DOMAIN, Callee, Sipp, run
 from tests.e2e.sound import loudest, read_wav, sounding, tone
 
 pytestmark = pytest.mark.e2e
@@ -62,9 +62,12 @@ def test_call_that_we_end(
 def test_call_that_the_caller_holds_resumes_and_ends(
     server: Server, proxy: Proxy, app: Application, tmp_path: Path
 ) -> None:
-    app.document("/voice", "<Play>/tone-500-10.wav</Play>")
-    app.answers["/tone-500-10.wav"] = Answer(tone(500.0, 10), "audio/wav")
-    result = run(proxy, tmp_path, "hold")
+    app.document("/voice", "<Play>/tone-500-60.wav</Play>")
+    app.answers["/tone-500-60.wav"] = Answer(tone(500.0, 60, 8000), "audio/wav")
+    call = Sipp(proxy, tmp_path, "hold")
+    for _ in ("hold", "resume", "hang up"):
+        call.go_on()
+    result = call.followed()
     row = server.call(result.call_id)
     assert row["cause"] == "caller-hangup"
     changes = [e["data"].get("what") for e in server.events(row["sid"]) if e["kind"] == "media"]
@@ -116,19 +119,20 @@ def test_call_that_we_place(
     assert all(proxy.is_top_via_of(text) for text in requests)
     told = next(hit for hit in app.hits if hit.path == "/done").values
     assert told["DialCallStatus"] == "completed"
-    [child] = server.rows(
-        "SELECT * FROM sipdomains_call WHERE parent_id = ?", server.call(result.call_id)["sid"]
-    )
+    [child] = server.children_of(server.call(result.call_id), 1)
     assert child["cause"] == "time-limit"
 
 
-def test_callee_holds_and_resumes(
+def test_callee_holds_resumes_and_ends(
     server: Server, proxy: Proxy, app: Application, tmp_path: Path
 ) -> None:
     with contextlib.closing(Callee(tmp_path, "callee_holds")) as callee:
         target = f"sip:callee-{callee.port}@127.0.0.1:{proxy.sip_port}"
-        app.document("/voice", f'<Dial timeLimit="3"><Sip>{target}</Sip></Dial>')
-        run(proxy, tmp_path, "plain")
+        app.document("/voice", f"<Dial><Sip>{target}</Sip></Dial>")
+        call = Sipp(proxy, tmp_path, "plain")
+        for _ in ("hold", "resume", "hang up"):
+            callee.go_on()
+        call.followed()
         callee.messages()
 
 

@@ -69,7 +69,7 @@ class Phone:
         folder: Path,
         scenario: str = "plain",
         *,
-        seconds: int = 30,
+        seconds: int = 60,
         **values: str,
     ) -> None:
         self._server = server
@@ -98,7 +98,7 @@ def reached(server: Server, sid: str, kind: str, **data: Any) -> list[dict[str, 
 
 def final(server: Server, sid: str) -> dict[str, Any]:
     query = "SELECT * FROM sipdomains_call WHERE sid = ? AND ended_at IS NOT NULL"
-    return dict(wait_for("final row", lambda: server.rows(query, sid), 20)[0])
+    return dict(wait_for("final row", lambda: server.rows(query, sid))[0])
 
 
 def child_of(server: Server, sid: str) -> str:
@@ -129,6 +129,8 @@ def test_redirect_in_the_middle_of_a_verb(
 ) -> None:
     app.document("/voice", document)
     phone = Phone(server, tmp_path).at(verb)
+    if verb != "Pause":  # which alone does not answer
+        wait_for("answer", lambda: reached(server, phone.sid, "answered"))
     if verb == "Record":
         wait_for("recording", lambda: reached(server, phone.sid, "recording"))
     redirect(rest, app, phone.sid)
@@ -139,8 +141,9 @@ def test_redirect_in_the_middle_of_a_verb(
     told = reached(server, phone.sid, "command")[0]["data"]
     assert told == {"what": "redirect", "by": "SKtest", "url": f"{app.url}/new"}
     if verb == "Record":
-        [recording] = server.rows("SELECT * FROM sipdomains_recording")
-        assert (recording["status"] != "in-progress", recording["ended_by"]) == (True, "redirected")
+        query = "SELECT * FROM sipdomains_recording WHERE call_id = ? AND status != 'in-progress'"
+        [recording] = wait_for("final recording", lambda: server.rows(query, phone.sid))
+        assert recording["ended_by"] == "redirected"
 
 
 def test_redirect_of_the_parent_while_the_child_rings(
@@ -305,7 +308,7 @@ def test_nobody_answers(
     server: Server, rest: RestShell, app: Application, account: str, tmp_path: Path, how: str
 ) -> None:
     with contextlib.closing(Callee(tmp_path, "callee_rings")) as callee:
-        timeout = 1 if how == "timeout" else 60
+        timeout = 5 if how == "timeout" else 60
         sid = rest.create(callee.uri, account=account, url=f"{app.url}/hello", timeout=timeout)
         if how != "timeout":
             wait_for("ringing", lambda: reached(server, sid, "ringing"))
@@ -331,9 +334,14 @@ def test_calls_go_out_one_a_second(
         sids = [
             rest.create(callee.uri, account=account, url=f"{app.url}/hello") for callee in callees
         ]
+        # Others that nobody takes are before it, so that it waits for long.
+        nowhere = "sip:x@127.0.0.1:9;transport=tcp"
+        others = [rest.create(nowhere, account=account, twiml="<Response/>") for _ in range(12)]
         waiting = rest.create(callees[0].uri, account=account, url=f"{app.url}/hello")
         gone = rest.submit(waiting, "cancel")
         assert gone["state"] == "applied"
+        for sid in reversed(others):
+            rest.submit(sid, "cancel")  # refused for those that have had their turn
         rows = [final(server, sid) for sid in sids]
         for callee in callees:
             callee.messages()
@@ -344,6 +352,8 @@ def test_calls_go_out_one_a_second(
         left = created[number] + timedelta(milliseconds=row["queue_ms"])
         assert left - created[0] >= timedelta(seconds=number, milliseconds=-20)
     assert final(server, waiting)["status"] == "canceled"
+    for sid in others:
+        final(server, sid)
 
 
 # --- on the way -----------------------------------------------------------------------------------
@@ -372,11 +382,18 @@ def test_without_the_broker_it_is_only_late(
     phone = Phone(server, tmp_path).at("Gather")
     stack.redis.stop()
     try:
-        done = rest.submit(phone.sid, "hangup", wait=10)
+        done = rest.submit(phone.sid, "hangup", wait=30)
         assert done["state"] == "applied"
         phone.ended()
     finally:
         stack.redis.start()
+
+    def works_again() -> bool:
+        app.document("/voice", "<Hangup/>")
+        after = run(server, tmp_path, "plain")
+        return bool(server.call(after.call_id)["cause"] == "hangup-verb")
+
+    wait_for("calls after the broker is back", works_again, 120)
 
 
 def test_node_killed_before_it_could_do_it(
@@ -398,7 +415,7 @@ def test_node_killed_before_it_could_do_it(
         phone.sipp.close()
         own_server.start()
         query = "SELECT * FROM sipdomains_callcommand WHERE id = ? AND state != 'pending'"
-        [command] = wait_for("command", lambda: own_server.rows(query, stored["id"]), 20)
+        [command] = wait_for("command", lambda: own_server.rows(query, stored["id"]))
     assert (command["state"], command["error_code"]) == ("rejected", 21220)
     row = final(own_server, phone.sid)
     assert row["cause"] == "node-lost"

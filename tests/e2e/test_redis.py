@@ -138,13 +138,13 @@ def test_a_call_works(stack: Stack, app: Application, tmp_path: Path) -> None:
 def test_worker_killed_in_mid_fetch(stack: Stack, app: Application, tmp_path: Path) -> None:
     app.document("/voice", "<Say>never heard</Say>", gate=Event())
     began = time.monotonic()
-    call = Sipp(stack.server, tmp_path, "plain", seconds=30)
+    call = Sipp(stack.server, tmp_path, "plain")
     wait_for("fetch under way", lambda: app.hits)
     stack.worker.kill()
     stack.worker.wait()
     result = call.result()
     assert result.code == 0, result.errors
-    assert time.monotonic() - began < TOTAL_SECONDS + 20  # with the apology
+    assert time.monotonic() - began < TOTAL_SECONDS + 40  # with the apology
     row = stack.server.call(result.call_id)
     assert (row["status"], row["cause"]) == ("completed", "application-error")
     assert "no worker answered" in row["reason"]
@@ -180,11 +180,11 @@ def test_worker_killed_in_mid_test_call_and_bench_run(
     stack.worker.kill()
     stack.worker.wait()
     lost = "The worker has stopped in the middle of it"
-    shown = pages.desk.over(run_, 30)
+    shown = pages.desk.over(run_)
     assert lost in shown
     assert "Run another" in shown
     # What the server makes of the call is still open; what became of the caller is not.
-    shown = wait_for("the end", lambda: lost in (page := pages.desk.get(call)) and page, 30)
+    shown = wait_for("the end", lambda: lost in (page := pages.desk.get(call)) and page, 60)
     assert "Lost" in shown
     assert "200 OK" in shown
     stack.start_worker()
@@ -202,7 +202,7 @@ def test_broker_killed_and_back(
     server = stack.server
     app.document("/voice", "<Hangup/>")
     stack.redis.stop()
-    result = run(server, tmp_path, "plain", seconds=30)
+    result = run(server, tmp_path, "plain")
     row = server.call(result.call_id)
     assert (row["status"], row["cause"]) == ("completed", "application-error")
     assert server.notifications(row["sid"]) == [BROKER_DOWN]
@@ -212,10 +212,10 @@ def test_broker_killed_and_back(
     stack.redis.start()
 
     def works_again() -> bool:
-        after = run(server, tmp_path, "plain", seconds=30)
+        after = run(server, tmp_path, "plain")
         return bool(server.call(after.call_id)["cause"] == "hangup-verb")
 
-    wait_for("calls after the broker is back", works_again, 30)
+    wait_for("calls after the broker is back", works_again, 120)
     assert "The server hung up." in pages.desk.over(pages.order_test_call())
 
 
@@ -244,21 +244,18 @@ def test_a_promised_callback_outlives_the_broker(
     server = stack.server
     app.document("/told", "")
     with contextlib.closing(Callee(tmp_path, "callee_answers")) as callee:
-        app.document(
-            "/voice", f'<Dial timeLimit="3"><Sip statusCallback="/told">{callee.uri}</Sip></Dial>'
-        )
-        call = Sipp(server, tmp_path, "plain", seconds=30)
-        bridged = "SELECT 1 FROM sipdomains_callevent WHERE kind = 'bridged'"
-        wait_for("bridge", lambda: server.rows(bridged))
+        app.document("/voice", f'<Dial><Sip statusCallback="/told">{callee.uri}</Sip></Dial>')
+        call = Sipp(server, tmp_path, "hangup")
+        server.happened(call.call_ids(1)[0], "bridged")
         stack.redis.stop()
-        result = call.result()
+        call.go_on()
+        call.followed()
         callee.messages()
-    assert result.code == 0, result.errors
     promised = "SELECT id FROM sipdomains_outboxmessage WHERE state = 'pending'"
     [message] = wait_for("promise", lambda: server.rows(promised))
     assert "/told" not in app.paths()
     stack.redis.start()
-    hit = wait_for("callback", lambda: [h for h in app.hits if h.path == "/told"], 60)[0]
+    hit = wait_for("callback", lambda: [h for h in app.hits if h.path == "/told"], 120)[0]
     assert hit.values["CallStatus"] == "completed"
     assert hit.headers["I-Twilio-Idempotency-Token"] == message["id"]
     settled = "SELECT 1 FROM sipdomains_outboxmessage WHERE state = 'delivered'"

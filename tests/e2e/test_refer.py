@@ -75,7 +75,7 @@ def test_hang_up_in_the_middle_and_the_outcome_is_told_later(
 def test_silence_ends_the_verb(server: Server, app: Application, tmp_path: Path) -> None:
     app.document("/voice", REFER)
     app.document("/done", "<Hangup/>")
-    result = run(server, tmp_path, "refer_silent", seconds=45)
+    result = run(server, tmp_path, "refer_silent")
     told = next(hit for hit in app.hits if hit.path == "/done").values
     assert told["ReferSipResponseCode"] == "202"
     assert "ReferCallStatus" not in told
@@ -97,7 +97,7 @@ def test_callee_sends_refer_and_the_caller_goes_on(
     with contextlib.closing(Callee(tmp_path, "callee_refers")) as callee:
         app.document("/voice", f'<Dial referUrl="/refer"><Sip>{callee.uri}</Sip></Dial>')
         app.document("/refer", "<Say>You were transferred.</Say>")
-        result = run(server, tmp_path, "plain", seconds=30)
+        result = run(server, tmp_path, "plain")
         notifies = [text for _, text in callee.messages() if text.startswith("NOTIFY")]
     told = next(hit for hit in app.hits if hit.path == "/refer").values
     assert told["ReferTransferTarget"] == "<sip:carol@far.example>"
@@ -105,5 +105,5 @@ def test_callee_sends_refer_and_the_caller_goes_on(
     assert header(notifies[1], "Subscription-State").startswith("terminated")
     row = server.call(result.call_id)
     assert (row["status"], row["cause"]) == ("completed", "document-ended")
-    [child] = server.rows("SELECT * FROM sipdomains_call WHERE parent_id = ?", row["sid"])
+    [child] = server.children_of(row, 1)
     assert (child["status"], child["cause"]) == ("completed", "transferred")

@@ -30,12 +30,10 @@ class Nodes(Stack):
     """``server`` and ``other``. Which node has a call can be told by its row."""
 
     def start(self) -> None:
-        home, environment = self.server.home, self.server.environment
-        first = int(environment["RTP_PORT_RANGE"].partition("-")[2]) + 1
+        home = self.server.home
         self.other = Server(
             home, embedded=False, migrated=False,
             CELERY_BROKER_URL=self.redis.url, BUS_URL=self.redis.url,
-            RTP_PORT_RANGE=f"{first}-{first + 99}",
         )  # fmt: skip
         self.other.output = home / "other.log"
         self.server.create_domain(

@@ -1,5 +1,4 @@
 import asyncio
-import os
 import socket
 import wave
 from array import array
@@ -10,13 +9,13 @@ import pytest
 
 from sipserver.mediapool import MediaPool, WorkerConfig
 from sipserver.rtp import packet
+from tests.ports import Block
 
-# Below the ephemeral ports, and another range for each of the processes that run tests.
-_FIRST_PORT = 20000 + 400 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST_PORT, _LAST_PORT = Block().rest()
 
 CONFIG = WorkerConfig(
     port_min=_FIRST_PORT,
-    port_max=_FIRST_PORT + 199,
+    port_max=_LAST_PORT,
     bind_ip4="127.0.0.1",
     bind_ip6="::1",
     port_cooldown_s=0.0,

@@ -8,7 +8,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.e2e.server import Server, free_port, wait_for
+from tests.e2e.server import Server, wait_for
+from tests.ports import free_port
 
 CONFIG = Path(__file__).with_name("proxy.cfg")
 PROGRAM = "/usr/sbin/kamailio"  # not on every user's PATH

@@ -17,7 +17,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
 from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -81,8 +81,8 @@ def streamed(
 def export_progress(request: HttpRequest) -> HttpResponse:
     given = request.GET.get("id", "")
     state = cache.get(f"export:{request.user.pk}:{given}") if _ID.fullmatch(given) else None
-    if state is None:
-        raise Http404("There is no such export.")
+    if state is None:  # it may not have begun: no error, which a browser would write down
+        return HttpResponse(status=204)
     return JsonResponse({"rows": state[0], "done": state[1]})
 
 

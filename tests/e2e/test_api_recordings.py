@@ -24,12 +24,23 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from tests.e2e.baresip import Baresip
-from tests.e2e.server import DOMAIN, PASSWORD, USER, Answer, Application, Server, wait_for
-from tests.e2e.sound import SILENCE, Samples, loudest, tone
+from tests.e2e.server import (
+    DOMAIN,
+    PASSWORD,
+    USER,
+    Answer,
+    Application,
+    Server,
+    call_id_of,
+    wait_for,
+)
+from tests.e2e.sound import SILENCE, Samples, loudest, sounding, tone
 
 pytestmark = pytest.mark.e2e
 
 EDGE = 0.15  # seconds about a change that are not looked at
+# How much later than the node says the media worker may do something, on a machine that is busy.
+LATE = 0.8
 
 
 def client_of(server: Server, domain: dict[str, Any]) -> Client:
@@ -58,14 +69,12 @@ def alice(
         yield phone
 
 
-def call_of(server: Server) -> str:
-    """The one that is going on, once its sound is heard."""
-    query = (
-        "SELECT call_id FROM sipdomains_callevent JOIN sipdomains_call ON sid = call_id"
-        " WHERE kind = 'media' AND ended_at IS NULL AND data LIKE '%first-packet%'"
-    )
-    [row] = wait_for("call with sound", lambda: server.rows(query))
-    return str(row["call_id"])
+def call_of(server: Server, phone: Baresip) -> str:
+    """Its call, once its sound is heard."""
+    call_id = call_id_of(phone.output)
+    server.happened(call_id, "media", "first-packet")
+    [row] = server.rows("SELECT sid FROM sipdomains_call WHERE sip_call_id = ?", call_id)
+    return str(row["sid"])
 
 
 def times(server: Server, call_sid: str, sid: str) -> list[tuple[str, float]]:
@@ -95,8 +104,23 @@ def stored(server: Server, row: dict[str, Any]) -> list[Samples]:
     return decoded((server.home / "storage" / row["file"]).read_bytes())
 
 
+def sounds(server: Server, sid: str, pitch: float) -> bool:
+    """Whether the newest half of a second of a recording that is going on has it."""
+    [row] = server.rows("SELECT spool_path FROM sipdomains_recording WHERE sid = ?", sid)
+    newest = Path(row["spool_path"]).read_bytes()[44:][-8000:]
+    samples = np.frombuffer(newest[: len(newest) // 2 * 2], "<i2").astype(float)
+    return len(samples) == 4000 and loudest(samples) == pytest.approx(pitch, abs=10)
+
+
 def part(samples: Samples, begin: float, end: float) -> Samples:
     return samples[int((begin + EDGE) * 8000) : int((end - EDGE) * 8000)]
+
+
+def longest_silence(samples: Samples) -> tuple[float, float]:
+    """Where it begins and ends, seconds."""
+    loud = np.concatenate(([-1], np.flatnonzero(samples), [len(samples)]))
+    at = int(np.argmax(np.diff(loud)))
+    return (int(loud[at]) + 1) / 8000, int(loud[at + 1]) / 8000
 
 
 def after(server: Server, call_sid: str, sid: str, what: str, seconds: float) -> None:
@@ -105,11 +129,10 @@ def after(server: Server, call_sid: str, sid: str, what: str, seconds: float) ->
     time.sleep(max(0.0, at + seconds - time.time()))
 
 
-@pytest.mark.usefixtures("alice")
 def test_paused_resumed_and_stopped_during_speech(
-    server: Server, app: Application, domain: dict[str, Any], rest: Client
+    server: Server, app: Application, domain: dict[str, Any], rest: Client, alice: Baresip
 ) -> None:
-    call = call_of(server)
+    call = call_of(server, alice)
     made = rest.calls(call).recordings.create(
         recording_channels="dual",
         recording_status_callback=f"{app.url}/told",
@@ -137,12 +160,14 @@ def test_paused_resumed_and_stopped_during_speech(
     )  # fmt: skip
     happened = times(server, call, sid)
     assert [what for what, _ in happened] == ["started", "paused", "resumed", "ended"]
-    paused, resumed, ended = (at - happened[0][1] for _, at in happened[1:])
+    ended = happened[-1][1] - happened[0][1]
     channels = stored(server, row)
     assert len(channels[0]) == len(channels[1])
-    assert len(channels[0]) / 8000 == pytest.approx(ended, abs=0.3)
+    assert len(channels[0]) / 8000 == pytest.approx(ended, abs=LATE)
+    paused, resumed = longest_silence(channels[0])
+    assert resumed - paused == pytest.approx(happened[2][1] - happened[1][1], abs=LATE)
     for samples, pitch in zip(channels, (440, 1000), strict=True):
-        for begin, end in ((0.0, paused), (resumed, ended)):
+        for begin, end in ((0.0, paused), (resumed, len(samples) / 8000)):
             assert loudest(part(samples, begin, end)) == pytest.approx(pitch, abs=5)
         assert np.abs(part(samples, paused, resumed)).max() == 0
 
@@ -170,24 +195,24 @@ def hits_of(app: Application) -> list[dict[str, str]]:
 def fetch(url: str, domain: dict[str, Any]) -> bytes:
     owner = f"{domain['account_sid']}:{domain['auth_token']}".encode()
     request = Request(url, headers={"Authorization": "Basic " + b64encode(owner).decode()})
-    with urlopen(request, timeout=10) as response:
+    with urlopen(request, timeout=60) as response:
         return bytes(response.read())
 
 
 def test_hang_up_while_paused(server: Server, rest: Client, alice: Baresip) -> None:
-    call = call_of(server)
+    call = call_of(server, alice)
     sid = rest.calls(call).recordings.create(recording_track="inbound").sid
     after(server, call, sid, "started", 1.5)
     rest.calls(call).recordings(sid).update(status="paused", pause_behavior="skip")
-    after(server, call, sid, "paused", 0.5)
+    after(server, call, sid, "paused", 1.5)
     alice.close()
     row = final(server, sid)
     assert row["ended_by"] == "hangup"
     after(server, call, sid, "ended", 0.0)
     (_, started), (_, paused), _ = times(server, call, sid)
     [samples] = stored(server, row)
-    assert len(samples) / 8000 == pytest.approx(paused - started, abs=0.2)
-    assert loudest(part(samples, 0.0, paused - started)) == pytest.approx(440, abs=5)
+    assert len(samples) / 8000 == pytest.approx(paused - started, abs=LATE)
+    assert loudest(part(samples, 0.0, len(samples) / 8000)) == pytest.approx(440, abs=5)
     ended = "SELECT ended_at FROM sipdomains_call WHERE sid = ?"
     wait_for("final call", lambda: server.rows(ended, call)[0]["ended_at"])
 
@@ -197,7 +222,7 @@ def test_two_at_once_go_on_under_a_live_update(
 ) -> None:
     app.document("/other", "<Play>/api-700.wav</Play><Pause length='60'/>")
     app.answers["/api-700.wav"] = Answer(tone(700.0, 60), "audio/wav")
-    call = call_of(server)
+    call = call_of(server, alice)
     whole = rest.calls(call).recordings.create(recording_track="outbound").sid
     parts = rest.calls(call).recordings.create(recording_channels="dual").sid
     with pytest.raises(TwilioRestException) as refused:
@@ -206,7 +231,7 @@ def test_two_at_once_go_on_under_a_live_update(
     after(server, call, parts, "started", 1.0)
     rest.calls(call).recordings(parts).update(status="paused", pause_behavior="skip")
     rest.calls(call).update(url=f"{app.url}/other")
-    wait_for("the other sound", lambda: "/api-700.wav" in app.paths())
+    wait_for("the other sound", lambda: sounds(server, whole, 700.0))
     after(server, call, parts, "paused", 2.0)
     rest.calls(call).recordings(parts).update(status="in-progress")
     after(server, call, parts, "resumed", 1.5)
@@ -237,7 +262,8 @@ def test_node_killed_while_paused_leaves_what_was_before(
     app.answers["/api-1000.wav"] = Answer(tone(1000.0, 60), "audio/wav")
     phone = Baresip(own_server, tmp_path / "alice", transport="udp", codec="pcmu")
     with contextlib.closing(phone):
-        call = call_of(own_server)
+        phone.wait_until("Call established")
+        call = call_of(own_server, phone)
         sid = rest.calls(call).recordings.create().sid
         after(own_server, call, sid, "started", 1.0)
         rest.calls(call).recordings(sid).update(status="paused", pause_behavior="skip")
@@ -248,7 +274,7 @@ def test_node_killed_while_paused_leaves_what_was_before(
     row = final(own_server, sid)
     assert row["ended_by"] == "node-lost"
     [samples] = stored(own_server, row)
-    assert len(samples) / 8000 == pytest.approx(paused - started, abs=0.3)
+    assert len(samples) / 8000 == pytest.approx(paused - started, abs=LATE)
     own_server.stop()
 
 
@@ -266,6 +292,8 @@ def test_a_call_that_rest_creates_is_recorded_from_its_answer(
     )  # fmt: skip
     with contextlib.closing(bob):
         bob.wait_until("200 OK")
+        query = "SELECT 1 FROM sipdomains_registration WHERE username = 'bob'"
+        wait_for("bob registered", lambda: server.rows(query))
         call = rest.calls.create(
             to=f"sip:bob@{DOMAIN}", from_=f"sip:100@{DOMAIN}", url=f"{app.url}/outgoing",
             record=True, recording_channels="dual", trim="do-not-trim",
@@ -282,6 +310,7 @@ def test_a_call_that_rest_creates_is_recorded_from_its_answer(
     [listed] = rest.calls(call).recordings.list()
     assert (listed.sid, listed.duration) == (told["RecordingSid"], told["RecordingDuration"])
     said, heard = decoded(fetch(told["RecordingUrl"], domain))
-    assert len(said) / 8000 == pytest.approx(3.2, abs=0.6)
-    assert loudest(part(said, 0.5, 2.5)) == pytest.approx(700, abs=5)
-    assert loudest(part(heard, 0.5, 2.5)) == pytest.approx(2000, abs=5)
+    assert len(said) == len(heard)
+    assert loudest(sounding(said)) == pytest.approx(700, abs=5)
+    assert loudest(sounding(heard)) == pytest.approx(2000, abs=5)
+    assert len(sounding(heard)) / 8000 == pytest.approx(3.0, abs=LATE)

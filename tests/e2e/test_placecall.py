@@ -17,7 +17,7 @@ from tests.e2e.server import (
     Server,
     call_id_of,
 )
-from tests.e2e.sound import is_speech, loudest, read_wav, tone
+from tests.e2e.sound import is_speech, loudest, read_wav, sounding, tone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("domain")]
 
@@ -41,8 +41,8 @@ def test_say_and_play_are_heard_and_logged(
     result = place(server, "--wav", str(wav), "--header", "X-Account: 42", transport=transport)
     assert result.returncode == 0, result.stdout
     rate, heard = read_wav(wav)
+    heard = sounding(heard)
     assert loudest(heard[int(0.2 * rate) : int(0.8 * rate)], rate) == pytest.approx(1000, abs=10)
-    assert 1.5 < len(heard) / rate < 6
     assert is_speech(heard[int(1.2 * rate) :], rate)
 
     row = server.call(call_id_of(result.stdout))

@@ -26,7 +26,7 @@ def dial_demo(server: Server, wav: Path, where: str) -> str:
     user, password = re.split(r" +password +", printed(server, "user")[0])
     target = next(line for line in printed(server, "dial") if line.endswith(where))
     result = server.manage(
-        "placecall", target, "--username", user, "--password", password, "--hangup", "4",
+        "placecall", target, "--username", user, "--password", password, "--hangup", "8",
         "--wav", str(wav), "--full", check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
@@ -44,7 +44,7 @@ def test_second_start_reuses_the_home_and_several_run_side_by_side(
     row = fresh_server.call(call_id_of(ladder))
     assert (row["cause"], row["sip_status"]) == ("caller-hangup", 200)
     [log] = printed(fresh_server, "call log")
-    with urllib.request.urlopen(log.strip()) as page:  # the login page
+    with urllib.request.urlopen(log.strip(), timeout=60) as page:  # the login page
         assert page.status == 200
         assert b"<form" in page.read()
     text = fresh_server.output.read_text()
@@ -68,6 +68,7 @@ def test_second_start_reuses_the_home_and_several_run_side_by_side(
     )
     for name in ("Proxy-Authenticate", "Proxy-Authorization"):
         assert "algorithm=SHA-256" in next(re.finditer(rf"^{name}: .*$", ladder, re.MULTILINE))[0]
+    assert fresh_server.call(call_id_of(ladder))["sip_status"] == 200
     assert len(fresh_server.rows("SELECT sid FROM sipdomains_call")) == 2
     nodes = "SELECT boot_id FROM sipdomains_sipnode"
     wait_for("nodes of long ago forgotten", lambda: len(fresh_server.rows(nodes)) == 1)

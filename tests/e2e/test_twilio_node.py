@@ -21,7 +21,7 @@ from tests.e2e.sipp import Callee
 from tests.programs import needed
 
 SUITE = Path(__file__).with_name("node")
-INSTALL_SECONDS, TEST_SECONDS = 240, 150
+INSTALL_SECONDS, TEST_SECONDS = 240, 240
 LEAST_TESTS = 20  # a suite that finds no tests would pass, too
 
 pytestmark = [

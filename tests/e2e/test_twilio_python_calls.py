@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
 import wave
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,7 +92,8 @@ def test_a_ringing_call_is_canceled(rest: Client, tmp_path: Path) -> None:
 def test_a_live_call_is_redirected_and_hung_up(
     app: Application, rest: Client, tmp_path: Path
 ) -> None:
-    app.document("/second", "<Pause length='60'/>")
+    for path in ("/second", "/third"):
+        app.document(path, "<Pause length='60'/>")
     with contextlib.closing(Callee(tmp_path, "callee_answers")) as callee:
         call = rest.calls.create(to=callee.uri, from_=FROM, twiml=LONG)
         status_is(rest, call.sid, "in-progress")
@@ -128,7 +128,7 @@ def test_a_call_that_came_in_is_changed_too(
 
 def test_nobody_answers_in_time(rest: Client, tmp_path: Path) -> None:
     with contextlib.closing(Callee(tmp_path, "callee_rings")) as callee:
-        call = rest.calls.create(to=callee.uri, from_=FROM, twiml=LONG, timeout=1)
+        call = rest.calls.create(to=callee.uri, from_=FROM, twiml=LONG, timeout=5)
         status_is(rest, call.sid, "no-answer")
         callee.messages()
 
@@ -189,7 +189,9 @@ def test_calls_of_an_account_go_out_one_a_second(server: Server, rest: Client) -
 
 
 @pytest.mark.parametrize("which", ["parent", "child"])
-def test_a_bridge_is_redirected(app: Application, rest: Client, tmp_path: Path, which: str) -> None:
+def test_a_bridge_is_redirected(
+    server: Server, app: Application, rest: Client, tmp_path: Path, which: str
+) -> None:
     """The child of a redirected parent is hung up; the parent of a redirected child goes on after
     its Dial."""
     app.document("/elsewhere", "<Hangup/>")
@@ -204,7 +206,8 @@ def test_a_bridge_is_redirected(app: Application, rest: Client, tmp_path: Path, 
         parent = rest.calls.create(to=first.uri, from_=FROM, twiml=twiml)
         [child] = wait_for("child", lambda: rest.calls.list(parent_call_sid=parent.sid))
         assert child.direction == "outbound-dial"
-        status_is(rest, child.sid, "in-progress")
+        bridged = "SELECT 1 FROM sipdomains_callevent WHERE call_id = ? AND kind = 'bridged'"
+        wait_for("bridge", lambda: server.rows(bridged, parent.sid))
         changed = parent if which == "parent" else child
         rest.calls(changed.sid).update(url=f"{app.url}/elsewhere")
         assert hit(app, "/elsewhere")["CallSid"] == changed.sid
@@ -244,6 +247,12 @@ def test_calls_are_listed_by_what_is_known_of_them_and_deleted(
 # --- recordings -----------------------------------------------------------------------------------
 
 
+def spooled(server: Server, sid: str) -> int:
+    """How many octets of sound a recording that is going on has by now."""
+    [row] = server.rows("SELECT spool_path FROM sipdomains_recording WHERE sid = ?", sid)
+    return Path(row["spool_path"]).stat().st_size
+
+
 def samples_of(data: bytes) -> np.ndarray[Any, Any]:
     with wave.open(io.BytesIO(data)) as file:
         assert file.getframerate() == 8000
@@ -262,12 +271,12 @@ def test_a_live_call_is_recorded_paused_resumed_and_heard(
     )
     assert (recording.call_sid, recording.status) == (call.sid, "in-progress")
     live = rest.calls(call.sid).recordings(recording.sid)
-    time.sleep(1.0)  # there is sound to be recorded
+    wait_for("a second of sound", lambda: spooled(server, recording.sid) > 16000)
     assert live.update(status="paused", pause_behavior="skip").status == "paused"
     assert live.update(status="in-progress").status == "in-progress"
     # Twilio.CURRENT is the recording that is going on, as the documentation has it.
     current = rest.calls(call.sid).recordings("Twilio.CURRENT")
-    time.sleep(1.0)
+    wait_for("two seconds of sound", lambda: spooled(server, recording.sid) > 32000)
     assert current.update(status="stopped").sid == recording.sid
     told = hit(app, "/recorded", RecordingStatus="completed")
     assert (told["RecordingSid"], told["CallSid"]) == (recording.sid, call.sid)
@@ -277,13 +286,13 @@ def test_a_live_call_is_recorded_paused_resumed_and_heard(
         lambda: (row := rest.recordings(recording.sid).fetch()).status == "completed" and row,
     )
     assert done.media_url.startswith(base_url(server))
-    assert 1 <= int(done.duration) <= 5
+    assert int(done.duration) >= 1
     assert [row.sid for row in rest.recordings.list(call_sid=call.sid, limit=20)] == [done.sid]
     assert [row.sid for row in rest.calls(call.sid).recordings.list()] == [done.sid]
 
     credentials = (account["account_sid"], account["auth_token"])
     for address in (done.media_url, f"{done.media_url}.wav", told["RecordingUrl"]):
-        answer = requests.get(address, auth=credentials, timeout=10)
+        answer = requests.get(address, auth=credentials, timeout=60)
         assert answer.status_code == 200, address
         heard = sounding(samples_of(answer.content))
         assert loudest(heard) == pytest.approx(700, abs=10)
@@ -291,14 +300,14 @@ def test_a_live_call_is_recorded_paused_resumed_and_heard(
         f"{done.media_url}.wav", auth=credentials, headers={"Range": "bytes=0-3"}, timeout=10
     )
     assert (part.status_code, part.content) == (206, b"RIFF")
-    mp3 = requests.get(f"{done.media_url}.mp3", auth=credentials, timeout=10)
+    mp3 = requests.get(f"{done.media_url}.mp3", auth=credentials, timeout=60)
     assert mp3.headers["Content-Type"] == "audio/mpeg"
-    assert requests.get(f"{done.media_url}.wav", timeout=10).status_code == 401
+    assert requests.get(f"{done.media_url}.wav", timeout=60).status_code == 401
 
     rest.calls(call.sid).update(status="completed")
     assert rest.recordings(recording.sid).delete()
     assert refused(rest.recordings(recording.sid).fetch) == (404, 20404)
-    assert requests.get(done.media_url, auth=credentials, timeout=10).status_code == 404
+    assert requests.get(done.media_url, auth=credentials, timeout=60).status_code == 404
 
 
 def test_a_call_is_recorded_from_its_beginning_on_two_channels(
@@ -322,7 +331,7 @@ def test_a_call_is_recorded_from_its_beginning_on_two_channels(
         f"{recording.media_url}.wav",
         params={"RequestedChannels": "2"},
         auth=(account["account_sid"], account["auth_token"]),
-        timeout=10,
+        timeout=60,
     )
     with wave.open(io.BytesIO(answer.content)) as file:
         assert file.getnchannels() == 2
@@ -335,18 +344,21 @@ def test_what_went_wrong_in_a_call_is_read(app: Application, rest: Client, tmp_p
     app.answers["/broken"] = Answer("<Response><Nonsense</Response>")
     with contextlib.closing(Callee(tmp_path, "callee_answers")) as callee:
         call = rest.calls.create(to=callee.uri, from_=FROM, url=f"{app.url}/broken")
-        status_is(rest, call.sid, "completed", 30.0)
+        status_is(rest, call.sid, "completed")
         callee.messages()
-    found = wait_for("notifications", lambda: rest.calls(call.sid).notifications.list())
-    errors = {row.error_code: row for row in found}
-    assert "12100" in errors
-    assert errors["12100"].log == "0"
-    whole = rest.notifications(errors["12100"].sid).fetch()
+
+    def noted() -> Any:
+        rows = rest.calls(call.sid).notifications.list()
+        return next((row for row in rows if row.error_code == "12100"), None)
+
+    found = wait_for("notification", noted)
+    assert found.log == "0"
+    whole = rest.notifications(found.sid).fetch()
     assert whole.request_url == f"{app.url}/broken"
     assert call.sid in whole.request_variables
     assert "<Nonsense" in whole.response_body
-    today = datetime.now(UTC).date()
-    listed = rest.notifications.list(log=0, message_date=today, limit=1000)
+    day = whole.message_date.date()
+    listed = rest.notifications.list(log=0, message_date=day, limit=1000)
     assert whole.sid in [row.sid for row in listed]
     events = rest.calls(call.sid).events.list(limit=20)
     assert [(one.request["url"], one.response["response_code"]) for one in events] == [

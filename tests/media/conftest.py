@@ -1,4 +1,6 @@
 import asyncio
+import functools
+import itertools
 import socket
 import wave
 from array import array
@@ -11,15 +13,15 @@ from sipserver.mediapool import MediaPool, WorkerConfig
 from sipserver.rtp import packet
 from tests.ports import Block
 
-_FIRST_PORT, _LAST_PORT = Block().rest()
+_FIRST_PORT = Block().rest()[0] // 2 * 2 + 2
 
 CONFIG = WorkerConfig(
     port_min=_FIRST_PORT,
-    port_max=_LAST_PORT,
+    port_max=_FIRST_PORT + 199,
     bind_ip4="127.0.0.1",
     bind_ip6="::1",
     port_cooldown_s=0.0,
-    relatch_after_s=0.3,
+    relatch_after_s=3.0,
     rtcp_interval_s=0.3,
     nice=0,
 )
@@ -60,20 +62,43 @@ class Parameters:
     rtcp_mux: bool = False
 
 
+@functools.cache
+def _pairs():
+    """Ports of peers, over and over: there are more than there are peers at a time."""
+    first, last = Block().rest()
+    return itertools.cycle(range(first // 2 * 2 + 2, last, 2))
+
+
+def _bound_pair(family, host):
+    """Sockets for RTP and, on the port above, RTCP."""
+    for port in itertools.islice(_pairs(), 1000):
+        rtp, rtcp = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+        try:
+            rtp.bind((host, port))
+            rtcp.bind((host, port + 1))
+        except OSError:
+            rtp.close()
+            rtcp.close()
+            continue
+        return rtp, rtcp
+    raise RuntimeError("no pair of ports is free")
+
+
+def _waiting(sock):
+    """All that the socket has."""
+    while True:
+        try:
+            yield sock.recv(2048)
+        except BlockingIOError:
+            return
+
+
 class Peer:
     """An RTP endpoint: keeps what comes, sends what it is told."""
 
     def __init__(self, host="127.0.0.1"):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.rtp, self.rtcp = socket.socket(family, socket.SOCK_DGRAM), None
-        for port in range(42000, 43000, 2):
-            try:
-                self.rtp.bind((host, port))
-            except OSError:
-                continue
-            self.rtcp = socket.socket(family, socket.SOCK_DGRAM)
-            self.rtcp.bind((host, port + 1))
-            break
+        self.rtp, self.rtcp = _bound_pair(family, host)
         self.host = host
         self.address = self.rtp.getsockname()[:2]
         self.packets = []
@@ -90,16 +115,20 @@ class Peer:
             sock.close()
 
     def _read_rtp(self):
-        data = self.rtp.recv(2048)
-        if packet.is_rtcp(data[1]):
-            self.reports.append(data)
-        else:
-            self.packets.append(packet.parse(data))
+        for data in _waiting(self.rtp):
+            if packet.is_rtcp(data[1]):
+                self.reports.append(data)
+            else:
+                self.packets.append(packet.parse(data))
         self._news.set()
 
     def _read_rtcp(self):
-        self.reports.append(self.rtcp.recv(2048))
+        self.reports += _waiting(self.rtcp)
         self._news.set()
+
+    async def settled(self):
+        """What had been sent to it by now is read: sockets come before timers that are due."""
+        await asyncio.sleep(0.01)
 
     async def until(self, condition, timeout=30.0):
         async with asyncio.timeout(timeout):

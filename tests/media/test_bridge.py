@@ -175,7 +175,7 @@ async def test_after_unbridge_nothing_passes_and_a_new_bridge_goes_on(pair):
     await right.hears(400, 5)
     await right.session.unbridge()
     await right.session.unbridge()
-    await asyncio.sleep(0.01)
+    await right.settled()
     count = len(right.packets)
     await asyncio.sleep(0.1)
     assert len(right.packets) == count
@@ -210,6 +210,7 @@ async def test_a_third_takes_over(phones, pair):
     await asyncio.gather(left.hears(900), right.hears(400))
     await third.session.bridge(left.session)
     await asyncio.gather(left.hears(1500), third.hears(400))
+    await right.settled()
     count = len(right.packets)
     await left.hears(1500, 5)
     assert len(right.packets) == count
@@ -294,13 +295,14 @@ async def test_hold_and_resume(pair, direction, left_hears, right_hears):
     right.talk()
     await asyncio.gather(left.hears(900, 5), right.hears(400, 5))
     await right.connect(direction=direction)
-    await asyncio.sleep(0.03)
+    await right.settled()
     counts = len(left.packets), len(right.packets)
+    for phone, count, hears in ((left, counts[0], left_hears), (right, counts[1], right_hears)):
+        if hears:
+            await phone.count(count + 5)
     await asyncio.sleep(0.1)
-    assert (len(left.packets) > counts[0], len(right.packets) > counts[1]) == (
-        left_hears,
-        right_hears,
-    )
+    for phone, count, hears in ((left, counts[0], left_hears), (right, counts[1], right_hears)):
+        assert hears or len(phone.packets) == count
     await right.connect(direction="sendrecv")
     await asyncio.gather(left.hears(900), right.hears(400))
     for phone in pair:

@@ -69,14 +69,14 @@ async def test_a_dying_worker_fails_what_is_being_opened(pool):
 
 async def test_a_hanging_worker_is_killed(monkeypatch):
     monkeypatch.setattr(worker_handle, "_PING_INTERVAL", 0.05)
-    monkeypatch.setattr(worker_handle, "_PONG_TIMEOUT", 0.2)
+    monkeypatch.setattr(worker_handle, "_PONG_TIMEOUT", 2.0)
     pool = MediaPool(CONFIG, workers=1)
     await pool.start()
     events = Events()
     await pool.open("ip4", events)
     os.kill(pool.details[0]["pid"], signal.SIGSTOP)
     await events.wait("lost")
-    await until(lambda: pool.restarts == 1)
+    await until(lambda: pool.restarts >= 1)
     await pool.stop()
 
 
@@ -152,7 +152,7 @@ async def test_ports_return_after_close_and_nothing_leaks():
 
 
 async def test_a_port_rests_before_it_is_used_again():
-    pool = MediaPool(replace(CONFIG, port_max=CONFIG.port_min + 1, port_cooldown_s=0.2), workers=1)
+    pool = MediaPool(replace(CONFIG, port_max=CONFIG.port_min + 1, port_cooldown_s=2.0), workers=1)
     await pool.start()
     await (await pool.open("ip4", Events())).close()
     with pytest.raises(NoMedia):
@@ -262,7 +262,7 @@ class Channel:
                 cwd=ROOT,
                 stderr=subprocess.PIPE,
             )
-        self.sock.settimeout(5)
+        self.sock.settimeout(30)
         self.reader = protocol.FrameReader()
         self.got = []
 
@@ -285,7 +285,7 @@ def channel():
     channel = Channel()
     yield channel
     channel.sock.close()
-    channel.process.wait(5)
+    channel.process.wait(30)
     channel.process.stderr.close()
 
 
@@ -369,7 +369,7 @@ def test_the_worker_leaves_with_the_channel(channel, end):
         channel.sock.close()
     else:
         channel.sock.sendall(b"\0\0\0\x02[]")
-    assert channel.process.wait(5) == (0 if end == "closed" else 1)
+    assert channel.process.wait(30) == (0 if end == "closed" else 1)
 
 
 def test_the_worker_ignores_the_signals_of_the_terminal(channel):

@@ -117,8 +117,9 @@
       await new Promise((done) => setTimeout(done, 500));
       const answer = await fetch(`/calls/export/progress?id=${id}`);
       const state = document.querySelector("[data-export-state]");
-      if (!answer.ok && tries > 10) return;
-      if (!answer.ok || !state) continue;
+      const known = answer.status === 200; // else it has not begun, or is not ours
+      if (!known && tries > 60) return;
+      if (!known || !state) continue;
       const { rows, done } = await answer.json();
       state.textContent = `${rows.toLocaleString()} calls ${done ? "exported" : "so far …"}`;
       if (done) return;

@@ -15,7 +15,7 @@ export function pointed(client) {
 export const client = pointed(twilio(accountSid, authToken));
 
 /** The first true value of `condition`, which may be a promise. */
-export async function until(what, condition, seconds = 15) {
+export async function until(what, condition, seconds = 60) {
   const deadline = Date.now() + seconds * 1000;
   while (Date.now() < deadline) {
     const value = await condition();

@@ -29,7 +29,8 @@ def shot(browser, name):  # noqa: F811 - the fixture's value
 
 
 def click(browser, selector):  # noqa: F811 - the fixture's value
-    browser.find_element(By.CSS_SELECTOR, selector).click()
+    """As soon as it is there: a page that a click has led to may still be on its way."""
+    wait(browser, lambda _: browser.find_element(By.CSS_SELECTOR, selector).click() or True)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -44,6 +45,7 @@ def test_a_key_is_made_and_a_token_exchanged(browser, live_server, domain, width
     wait(browser, lambda _: "login" not in browser.current_url)
 
     browser.get(live_server.url + reverse("admin:sipdomains_apikey_add"))
+    wait(browser, lambda _: browser.find_elements(By.NAME, "friendly_name"))
     browser.find_element(By.NAME, "friendly_name").send_keys("Shop system")
     click(browser, ".select2-selection")
     press(browser, "Acme")
@@ -57,6 +59,7 @@ def test_a_key_is_made_and_a_token_exchanged(browser, live_server, domain, width
 
     browser.get(live_server.url + reverse("admin:sipdomains_account_change", args=(account.sid,)))
     browser.find_element(By.LINK_TEXT, "AUTH TOKENS").click()
+    wait(browser, lambda _: browser.find_elements(By.CSS_SELECTOR, "[value=make]"))
     assert old not in browser.page_source
     click(browser, "[value=make]")
     wait(browser, lambda _: browser.find_elements(By.CSS_SELECTOR, "[value=promote]"))

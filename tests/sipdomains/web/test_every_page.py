@@ -29,12 +29,12 @@ from tests.sipdomains.web.scenes import (
     whole,  # noqa: F401 - a fixture
 )
 from tests.sipdomains.web.test_desk_in_browser import arrive
-from tests.sipdomains.web.test_in_browser import complaints, press, size, start_browser
+from tests.sipdomains.web.test_in_browser import complaints, press, size, start_browser, wait
 from tests.sipdomains.web.test_live_updates import (
     asgi_server,  # noqa: F401 - a fixture
 )
 
-pytestmark = [*test_desk_in_browser.pytestmark, pytest.mark.timeout(400)]
+pytestmark = [*test_desk_in_browser.pytestmark, pytest.mark.timeout(900)]
 AXE = Path(__file__).with_name("axe")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 SIZES = ((1366, "light"), (1180, "light"), (768, "light"), (390, "dark"))
@@ -56,7 +56,7 @@ def axe(tmp_path_factory):
     shutil.copytree(AXE, folder, ignore=shutil.ignore_patterns("node_modules"))
     done = subprocess.run(
         [npm, "ci", "--no-progress", "--ignore-scripts", "--no-audit"],
-        cwd=folder, capture_output=True, text=True, timeout=100, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return (folder / "node_modules/axe-core/axe.min.js").read_text("utf-8")
@@ -163,7 +163,7 @@ def test_each_page_is_accessible_and_fits_desks_and_phones(
     )
     desk.browser.get(desk.address + "/calls/")
     press(desk.browser, "?")
-    assert desk.browser.find_element(By.ID, "keys").is_displayed()
+    wait(desk.browser, lambda _: desk.browser.find_element(By.ID, "keys").is_displayed())
     desk.look("/calls/ and its keys")
     # While it is set up: see test_second_factor_in_browser.
     Authenticator.objects.create(user=operator, key="00" * 20, confirmed=True)

@@ -14,6 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from sipdomains.services import recording_files
+from tests.ports import free_port
 from tests.programs import needed
 from tests.sipdomains.sounds import start_recording, write_tone
 
@@ -34,7 +35,7 @@ def start_browser(profile, downloads=None):
     if downloads is not None:
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(needed("chromedriver"))
+    service = webdriver.ChromeService(needed("chromedriver"), port=free_port())
     driver = webdriver.Chrome(options=options, service=service)
     driver.set_script_timeout(60)
     return driver

@@ -239,7 +239,7 @@ async def test_a_failure_of_one_look_does_not_end_the_watch(monkeypatch):
 
     monkeypatch.setattr(feed, "_look", look)
     monkeypatch.setattr(feed, "POLL_SECONDS", 0)
-    async with asyncio.timeout(20), feed.Feed().watch() as queue:
+    async with asyncio.timeout(60), feed.Feed().watch() as queue:
         assert await queue.get() is batch
 
 
@@ -254,11 +254,11 @@ async def test_the_last_watcher_leaves_without_waiting_for_the_database(monkeypa
 
     monkeypatch.setattr(feed, "_look", look)
     monkeypatch.setattr(feed, "POLL_SECONDS", 0)
-    rescue = threading.Timer(20, answer.set)
+    rescue = threading.Timer(60, answer.set)
     rescue.start()
     one = feed.Feed()
     async with one.watch():
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, 60)
         poller = one._poller
     await asyncio.wait({poller})
     assert not answer.is_set()
@@ -309,7 +309,7 @@ def asgi_server(transactional_db, monkeypatch):
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = server.force_exit = True
-    thread.join(10)
+    thread.join(60)
     listener.close()
     assert not thread.is_alive()
 
@@ -325,7 +325,7 @@ def test_a_member_hears_of_the_own_calls_over_http(
     name = settings.SESSION_COOKIE_NAME
     cookies = {name: browser.cookies[name].value}
     assert httpx.get(asgi_server + "/calls/stream").status_code == 302
-    with httpx.stream("GET", asgi_server + "/calls/stream", cookies=cookies, timeout=20) as answer:
+    with httpx.stream("GET", asgi_server + "/calls/stream", cookies=cookies, timeout=60) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         lines = answer.iter_lines()
         assert next(lines) == "retry: 2000"

@@ -274,7 +274,7 @@ class _RedisSubscription:
             self._on_gap()
 
     def _run(self) -> None:
-        failures = 0
+        failures = 0 if self._refreshed else 1  # who could not say so at first has missed something
         while not self._closed.is_set():
             try:
                 if failures or time.monotonic() - self._refreshed > REFRESH_SECONDS:

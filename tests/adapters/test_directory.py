@@ -15,6 +15,7 @@ from sipdomains.services import domains
 from sipdomains.services.provisioning import DomainPlan, provision
 from sipserver.adapters.dbpool import DatabasePool
 from sipserver.adapters.directory import CachedDirectory
+from sipserver.adapters.directory import log as directory_log
 from sipserver.calls.ports import DirectoryUnavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,7 +80,8 @@ async def test_an_edit_is_seen_at_the_next_poll(
     caplog.clear()
     await directory.poll()
     version = await sync_to_async(domains.config_version)()
-    assert caplog.messages == [f"configuration {version} is in force"]
+    told = [one.getMessage() for one in caplog.records if one.name == directory_log.name]
+    assert told == [f"configuration {version} is in force"]
     after = await directory.domain("pbx.example.net")
     assert after is not None
     assert after.voice_url == "http://127.0.0.1/other"

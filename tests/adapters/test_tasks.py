@@ -92,14 +92,14 @@ def test_a_broker_that_hangs_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> N
 def worker() -> Iterator[None]:
     running = start_embedded_worker(concurrency=2)
     yield
-    assert running.stop(10)
+    assert running.stop(60)
     tasks.close_fetch_worker()
 
 
 def test_a_worker_is_heard_of_while_it_runs() -> None:
     running = start_embedded_worker(concurrency=1)
     assert len(default_bus().members(CONSUMERS)) == 1
-    assert running.stop(10)
+    assert running.stop(60)
     assert not default_bus().members(CONSUMERS)
 
 
@@ -142,7 +142,7 @@ async def test_what_the_log_commits_is_delivered(worker: None, httpserver: HTTPS
     for position in range(3):
         log.append(promise(httpserver.url_for("/status"), account, position))
     log.append(TransferChanged(CALL, 1, 2.0, "sent", "sip:x@y", 405, 0, "refused"))
-    await log.stop(5)
+    await log.stop(60)
     await off_loop(eventually, lambda: delivered() == 3, "delivery")
     settled = Transfer.objects.exclude(settled_at=None)
     await off_loop(eventually, settled.exists, "the follow-up")

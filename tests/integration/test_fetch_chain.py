@@ -85,7 +85,7 @@ class Stack:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=25)
+            process.communicate(timeout=60)
 
     @contextlib.contextmanager
     def node(self, seconds=15.0):
@@ -103,7 +103,7 @@ class Stack:
             yield node
         finally:
             process.stdin.close()
-            process.wait(20)
+            process.wait(60)
             process.stdout.close()
 
     def attempts(self):
@@ -134,11 +134,11 @@ def stack(tmp_path_factory):
 def silent_server():
     """Accepts connections and never answers; yields (port, accept)."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(15)
+        server.settimeout(60)
 
         def accept():
             connection, _ = server.accept()
-            connection.settimeout(15)
+            connection.settimeout(60)
             connection.recv(10_000)
             return connection
 
@@ -188,7 +188,7 @@ def test_a_hang_up_closes_the_connection_to_the_application(stack, silent_server
 
 def test_a_worker_that_is_killed_leaves_an_answer_at_the_deadline(stack, silent_server):
     port, accept = silent_server
-    with stack.worker() as worker, stack.node(seconds=1.0) as node:
+    with stack.worker() as worker, stack.node(seconds=5.0) as node:
         node.send(id=1, url=f"http://127.0.0.1:{port}/")
         with accept():
             worker.kill()
@@ -217,7 +217,7 @@ def test_a_broker_that_is_down_is_told_at_once_and_healed(stack, httpserver, tmp
             answers.append(node.read()["code"])
             return answers[-1] == 0
 
-        eventually(fetched, "recovery", 20)
+        eventually(fetched, "recovery", 120)
 
 
 def read_to_end(connection):
@@ -237,7 +237,7 @@ def embedded(monkeypatch):
     monkeypatch.setattr(tasks.calls, "apply", written.extend)
     worker = start_embedded_worker(concurrency=2)
     yield written
-    assert worker.stop(10)
+    assert worker.stop(60)
     tasks.close_fetch_worker()
 
 

@@ -38,7 +38,7 @@ def test_the_second_waits_for_the_first_and_gets_its_answer(alice) -> None:
 
 def test_who_died_is_replaced_after_a_while(alice) -> None:
     begin(alice)
-    age(59)
+    age(30)
     with pytest.raises(Busy):
         begin(alice)
     age(61)

@@ -11,7 +11,7 @@ def _site(name):
 @pytest.fixture
 def make_service(tmp_path):
     def make(**settings):
-        engines = {name: _site(name) for name in ("tone", "crash", "broken", "mute")}
+        engines = {name: _site(name) for name in ("tone", "slow", "crash", "broken", "mute")}
         return PromptService(
             PromptConfig(folder=str(tmp_path / "cache"), site_engines=engines, **settings)
         )

@@ -350,7 +350,7 @@ async def raw_server(answer, *, wait=False, host="127.0.0.1", seen=None):
     ],
 )
 async def test_bad_servers(make_fetcher, answer, wait, expected):
-    fetcher = make_fetcher(read_timeout=0.2)
+    fetcher = make_fetcher(read_timeout=0.2 if wait else 30.0, fetch_timeout=60.0)
     async with raw_server(answer, wait=wait) as url:
         assert await code(fetcher.fetch(url, verify_tls=True)) == expected
 

@@ -58,7 +58,8 @@ async def test_hello_is_heard_and_the_second_time_comes_from_the_cache(service, 
 
 
 async def test_a_long_text_begins_before_its_end_is_made(service):
-    speech = tone(" ".join(f"This is sentence number {n} of many." for n in range(40)))
+    text = " ".join(f"This is sentence number {n} of many." for n in range(40))
+    speech = tone(text, voice="slow")
     plan = make_plan(speech, service._voices)
     stream = service.speak(speech)
     first = await anext(stream)

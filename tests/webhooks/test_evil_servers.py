@@ -134,9 +134,9 @@ async def test_an_endless_body_is_cut(caller):
         (raw(b"", then_wait=True), "rt=150", 11200),
         (raw(HEAD, then_wait=True), "rt=150", 11200),
         (trickle(HEAD, b"X-A: 1\r\n"), "rt=150", 11200),
-        (trickle(HEAD + b"Content-Length: 5000\r\n\r\n", b"x"), "rt=150&tt=300", 11203),
+        (trickle(HEAD + b"Content-Length: 5000\r\n\r\n", b"x"), "rt=1500&tt=2000", 11203),
         (raw(b"", then_wait=True), "tt=150", 11203),
-        (raw(b"", then_wait=True), "rt=100&rp=rt&rc=5&tt=250", 11203),
+        (raw(b"", then_wait=True), "rt=1000&rp=rt&rc=5&tt=2500", 11203),
     ],
 )
 async def test_slow_servers_are_left(caller, handler, fragment, code):

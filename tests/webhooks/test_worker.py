@@ -59,7 +59,7 @@ class Hanging:
                 await asyncio.sleep(0.001)
 
 
-def document(request_id, port, seconds=5.0):
+def document(request_id, port, seconds=60.0):
     return (
         FetchDocument(
             request_id,
@@ -89,7 +89,7 @@ def start():
         worker.close(0.1)
 
 
-async def close(worker, timeout=5.0):
+async def close(worker, timeout=60.0):
     await asyncio.to_thread(worker.close, timeout)
 
 
@@ -231,7 +231,7 @@ def test_batches_grow_while_a_write_is_under_way():
     assert entered.wait(30)
     assert [writer.put(n) for n in range(1, 7)] == [True] * 5 + [False]
     proceed.set()
-    assert writer.close(5)
+    assert writer.close(60)
     assert batches == [[0], [1, 2, 3], [4, 5]]
     assert not writer.put(9)
 
@@ -247,7 +247,7 @@ def test_a_write_that_fails_loses_its_batch_only(caplog):
     writer = BatchWriter("test", write, max_batch=1, max_pending=5)
     for number in (1, 2):
         writer.put(number)
-    writer.close(5)
+    writer.close(60)
     assert written == [2]
     assert "1 items lost" in caplog.text
 

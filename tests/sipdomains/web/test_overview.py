@@ -1,5 +1,6 @@
 """The overview and the live calls: figures, their lists, what an operator may do with a call."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -280,7 +281,7 @@ def test_workers_that_live_are_shown_and_their_absence_is(desk, monkeypatch):
     bus.subscribe("node", print)
     shown = desk.get("/")
     assert [row.name for row in shown.context["workers"]] == ["celery@one", "celery@two"]
-    assert "last sign of life 0 s ago" in text_of(shown)
+    assert re.search(r"last sign of life \d+ s ago", text_of(shown))
     one.close()
     assert [row.name for row in desk.get("/").context["workers"]] == ["celery@two"]
 

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
-# How long an example takes says more about the machine's load than about the code.
-settings.register_profile("sipdomains", settings(), deadline=None)
+# How long an example takes says more about the machine's load than about the code; and a run finds
+# what the run before has found. ``--hypothesis-profile=search`` looks for what nobody has seen yet.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", _PATIENT)
+settings.register_profile("sipdomains", _PATIENT, derandomize=True)
 settings.load_profile("sipdomains")
 
 

@@ -176,7 +176,7 @@ def test_repeating_a_batch_changes_nothing(domain) -> None:
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_shuffled_and_repeated_records_give_the_same_rows(data, domain) -> None:

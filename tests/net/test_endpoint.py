@@ -24,6 +24,7 @@ from sipserver.sip.events import (
     RequestFinal,
     SipEvent,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -262,10 +263,7 @@ async def test_a_connection_that_a_peer_opened_is_not_taken_for_its_listening_po
 async def test_unreachable_target_fails_the_request_at_once() -> None:
     side = Side("a")
     await side.endpoint.listen("udp", "127.0.0.1", 0)
-    closed = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    port = closed.sockets[0].getsockname()[1]
-    closed.close()
-    await closed.wait_closed()
+    port = free_port()  # where nobody listens
     side.do(
         lambda now: side.engine.request_outside(
             "OPTIONS", "sip:x@127.0.0.1", "<sip:a@b>", "<sip:x@127.0.0.1>", now,

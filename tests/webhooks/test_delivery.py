@@ -73,7 +73,7 @@ class Process:
             lambda message: self.fetches.deliver(message, TOKEN), **options
         )
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float = 60.0) -> None:
         self.worker.retire()
         self.fetches.close(timeout)
         assert self.worker.close(5.0)

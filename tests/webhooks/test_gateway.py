@@ -91,7 +91,7 @@ async def test_a_fetch_is_answered_by_its_request_id(rig):
 async def test_fetches_travel_together_while_a_publish_is_under_way(rig):
     rig.queue.open.clear()
     tasks = [asyncio.create_task(rig.gateway.fetch(**CALL))]
-    await asyncio.to_thread(rig.queue.entered.wait, 5)
+    await asyncio.to_thread(rig.queue.entered.wait, 30)
     tasks += [asyncio.create_task(rig.gateway.fetch(**CALL)) for _ in range(2 * MAX_BATCH)]
     await asyncio.sleep(0)
     rig.queue.open.set()

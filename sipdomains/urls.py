@@ -12,7 +12,7 @@ urlpatterns = [
     path("", include("sipdomains.web.urls")),
     path("admin/", admin.site.urls),
     re_path(
-        r"^2010-04-01/Accounts/(?P<account_sid>[^/\x00]+)"
+        r"^2010-04-01/Accounts/(?P<account_sid>[^/]+)"
         r"/Recordings/(?P<name>RE[0-9a-f]{32}(?:\.wav|\.mp3)?)$",
         recording_media.recording_file,
         name="recording-file",

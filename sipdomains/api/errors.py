@@ -13,7 +13,7 @@ from django.core.exceptions import (
 )
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.db import OperationalError
-from django.http import Http404
+from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -70,6 +70,16 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         response["Retry-After"] = str(max(1, round(wait or 1)))
     if isinstance(error, exceptions.MethodNotAllowed) and "view" in context:
         response["Allow"] = ", ".join(context["view"].allowed_methods)
+    return response
+
+
+def as_json(request: HttpRequest, error: Exception) -> JsonResponse:
+    """The same outside of the REST framework."""
+    answer = handle(error, {"request": request})
+    response = JsonResponse(answer.data, status=answer.status_code)
+    for name in answer.headers.keys() - {"Content-Type"}:
+        response[name] = answer[name]
+    response["Cache-Control"] = "no-store"
     return response
 
 

@@ -7,13 +7,14 @@ API. Answers without sound are those of the API.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
 from django.core.files.storage import default_storage
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
@@ -24,7 +25,7 @@ from sipdomains import selectors
 from sipdomains.access import HEAR_RECORDINGS, may
 from sipdomains.api import vendor
 from sipdomains.api.auth import authenticate
-from sipdomains.api.errors import ApiError, handle, not_found
+from sipdomains.api.errors import ApiError, as_json, not_found
 from sipdomains.api.ranges import Unsatisfiable, byte_range
 from sipdomains.models import Account, Recording, RecordingStatus
 from sipdomains.models.recordings import UNDER_WAY
@@ -96,15 +97,11 @@ def _admit(request: HttpRequest, account_sid: str) -> None:
 
 def _refusal(request: HttpRequest, error: Exception) -> HttpResponse:
     """As everywhere in the API; in words alone for an operator, who reads it in a browser."""
-    answer = handle(error, {"request": request})
-    response: HttpResponse = JsonResponse(answer.data, status=answer.status_code)
+    response = as_json(request, error)
     if request.user.is_authenticated:
-        words = f"{answer.data['message']}\n"
-        response = HttpResponse(words, "text/plain; charset=utf-8", answer.status_code)
-    for name in answer.headers.keys() - {"Content-Type"}:
-        response[name] = answer[name]
-    response["Cache-Control"] = "no-store"
-    if answer.status_code == 405:
+        response.content = f"{json.loads(response.content)['message']}\n".encode()
+        response["Content-Type"] = "text/plain; charset=utf-8"
+    if response.status_code == 405:
         response["Allow"] = ", ".join(_METHODS)
     return response
 

@@ -53,8 +53,6 @@ class AccountView(ViewSet):
         client = self.client
         if not client.active:
             raise ApiError(vendor.ACCOUNT_NOT_ACTIVE, "The account is not active")
-        if any("\x00" in part for part in self.kwargs.values()):
-            raise not_found(request.path)  # PostgreSQL refuses to look for it
         self._audit.enter_context(audit.by_credential(client.credential))
         self.account = self._account_in_path(client)
 

@@ -241,7 +241,8 @@ def as_postgresql(execute, sql, params, many, context):
 )
 def test_a_nul_in_an_address_is_not_found(raw, path) -> None:
     with connection.execute_wrapper(as_postgresql):
-        assert raw("get", path).status_code == 404
+        answer = raw("get", path)
+    assert (answer.status_code, answer.json()["code"]) == (404, 20404)
 
 
 @pytest.mark.parametrize("path", ["AC%00/Calls.json", "AC%00.json", f"AC%00/Recordings/RE{0:032}"])
@@ -265,7 +266,17 @@ def test_a_nul_in_a_filter_is_refused(raw, alice, path) -> None:
     path = path if path.startswith(BASE) else f"{BASE}/{alice.sid}{path}"
     header = basic(alice.sid, alice.auth_token)
     answer = Browser().get(path, headers={"Authorization": header})
-    assert (answer.status_code, answer.json()["code"]) == (400, 20422)
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["status"]) == (400, 20422, 400)
+    assert answer["X-Twilio-Error-Code"] == "20422"
+
+
+@pytest.mark.parametrize("name", ["FriendlyName", "VoiceUrl"])
+def test_a_nul_in_a_parameter_is_refused_with_its_name(raw, name) -> None:
+    with connection.execute_wrapper(as_postgresql):
+        answer = raw("post", "/Applications.json", {"FriendlyName": "x", name: "a\0b"})
+    assert answer.status_code == 400
+    assert name in answer.json()["message"]
 
 
 def test_too_many_parameters_are_too_large(raw, rest, settings) -> None:

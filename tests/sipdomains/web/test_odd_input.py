@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db.backends.utils import CursorWrapper
 
+from sipdomains.models import SavedFilter
 from sipdomains.web.overview import hour_link
 
 pytestmark = pytest.mark.django_db
@@ -32,18 +33,24 @@ def strict_about_nul(monkeypatch):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/calls/?q=a%00b", 200),
-        ("/calls/?domain=a%00&user=%00&header=%00&number=%00&cause=%00", 200),
-        ("/calls/?tz=%00", 200),
-        ("/calls/?before=%00", 404),
-        ("/domains/?q=a%00b", 200),
-        ("/domains/?after=a%00b", 200),
+        ("/calls/?q=a%00b", 400),
+        ("/calls/?domain=a%00&user=%00&header=%00&number=%00&cause=%00", 400),
+        ("/calls/?%00", 400),
+        ("/calls/?q=%2500", 200),  # of which the text is %00
+        ("/calls/?before=%00", 400),
+        ("/domains/?after=a%00b", 400),
         (f"/recordings/AC%00/RE{SID}/waveform/", 404),
-        (f"/2010-04-01/Accounts/AC%00/Recordings/RE{SID}", 401),
+        (f"/2010-04-01/Accounts/AC%00/Recordings/RE{SID}", 404),
+        (f"/2010-04-01/Accounts/AC{SID}/Recordings/RE{SID}?RequestedChannels=%00", 400),
         ("/calls/%00/", 404),
         ("/domains/%00/", 404),
         ("/bench/%00/", 404),
-        ("/bench/?domain=%00", 200),
+        ("/bench/?domain=%00", 400),
+        ("/nowhere/%00", 404),
+        ("/admin/sipdomains/call/?status__exact=%00", 400),
+        ("/admin/sipdomains/call/%00/change/", 404),
+        ("/admin/login/?next=%00", 400),
+        ("/login/?next=%00", 400),
     ],
 )
 def test_nul_bytes_are_no_error_of_the_server(desk, strict_about_nul, path, status):
@@ -57,11 +64,30 @@ def test_nul_bytes_in_the_name_of_a_repeated_request_are_not_found(
     assert desk.get(f"/calls/{call.sid}/repeats/repeat-%00/").status_code == 404
 
 
-def test_nul_bytes_in_a_saved_filter_are_refused(desk, strict_about_nul):
-    saved = {"name": "a\0b", "query": "q=1"}
-    answer = desk.post("/calls/filters/", saved, follow=True)
-    assert answer.status_code == 200
-    assert "is saved" not in answer.content.decode()
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/calls/filters/", {"name": "a\0b", "query": "q=1"}),
+        ("/calls/filters/", {"name": "a", "query": "q=1", "x\0": "y"}),
+        ("/admin/sipdomains/account/", {"action": "delete_selected", "_selected_action": "\0"}),
+        ("/login/", {"username": "\0", "password": "x"}),
+    ],
+)
+def test_nul_bytes_in_a_form_are_refused(admin_client, strict_about_nul, path, form):
+    answer = admin_client.post(path, form)
+    assert answer.status_code == 400
+    body = answer.content.decode()
+    assert "holds a NUL character" in body
+    assert "Sign out" in body  # it is a page as any other
+    assert not SavedFilter.objects.exists()
+
+
+def test_strangers_are_told_no_more_than_that(client, strict_about_nul):
+    answer = client.get("/calls/?q=%00")
+    assert answer.status_code == 400
+    assert "Sign out" not in answer.content.decode()
+    assert answer["Content-Security-Policy"]
+    assert "no-store" in answer["Cache-Control"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from sipdomains.models import ApiKey
 from tests.sipdomains.web.test_in_browser import (  # noqa: F401 - a fixture
     browser,
+    fill_in_login,
     is_wider,
     press,
     pytestmark,
@@ -41,7 +42,7 @@ def test_a_key_is_made_and_a_token_exchanged(browser, live_server, domain, width
     get_user_model().objects.create_superuser("root", password="x")
     size(browser, width, height)
     browser.get(live_server.url + "/admin/login/")
-    press(browser, "root", Keys.TAB, "x", Keys.ENTER)
+    fill_in_login(browser, "root", "x")
     wait(browser, lambda _: "login" not in browser.current_url)
 
     browser.get(live_server.url + reverse("admin:sipdomains_apikey_add"))

@@ -37,7 +37,7 @@ def walker(request, browser, live_server, operator):
     browser.delete_all_cookies()
     walker = Walker(browser, live_server.url, request.param)
     walker.open("/login/")
-    walker.press("operator", Keys.TAB, "correct horse", Keys.ENTER)
+    test_in_browser.fill_in_login(browser, "operator", "correct horse")
     walker.until("return location.pathname === '/'")
     yield walker
     told = test_in_browser.complaints(browser)

@@ -12,6 +12,7 @@ from sipdomains.web import feed
 from tests.sipdomains.web import test_in_browser
 from tests.sipdomains.web.test_in_browser import (
     browser,  # noqa: F401 - a fixture
+    fill_in_login,
     focused,
     press,
     rows,
@@ -33,7 +34,7 @@ pytestmark = [
 
 def arrive(browser, address, path="/calls/"):  # noqa: F811 - a fixture's name
     browser.get(address + path)
-    press(browser, "operator", Keys.TAB, "correct horse", Keys.ENTER)
+    fill_in_login(browser, "operator", "correct horse")
     wait(browser, lambda _: browser.current_url == address + path)
 
 

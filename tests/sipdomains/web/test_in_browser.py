@@ -93,9 +93,17 @@ def focused(browser):
     return browser.execute_script("return document.activeElement.id")
 
 
+def fill_in_login(browser, name, *more):
+    """Each of ``more`` in the next field. A field gets the focus some time after the page is
+    there; who types before types into nothing."""
+    wait(browser, lambda _: focused(browser) == "id_username")
+    for typed in (name, *more):
+        press(browser, typed, Keys.ENTER if typed == more[-1] else Keys.TAB)
+
+
 def log_in(browser, address):
     browser.get(address + "/calls/")
-    press(browser, "operator", Keys.TAB, "correct horse", Keys.ENTER)
+    fill_in_login(browser, "operator", "correct horse")
     wait(browser, lambda _: browser.current_url == address + "/calls/")
 
 

@@ -10,6 +10,7 @@ from sipdomains.models import Authenticator
 from tests.sipdomains.web.test_every_page import axe, violations  # noqa: F401 - a fixture
 from tests.sipdomains.web.test_in_browser import (  # noqa: F401 - a fixture
     browser,
+    fill_in_login,
     focused,
     is_wider,
     log_in,
@@ -52,6 +53,6 @@ def test_it_is_set_up_and_asked_for(browser, live_server, operator, axe, width, 
     browser.find_element(By.CSS_SELECTOR, ".account button").send_keys(Keys.ENTER)
     wait(browser, lambda _: browser.current_url.endswith("/login/"))
     assert violations(browser, axe) == []
-    press(browser, "operator", Keys.TAB, "correct horse", Keys.TAB, code, Keys.ENTER)
+    fill_in_login(browser, "operator", "correct horse", code)
     wait(browser, lambda _: "/login/" not in browser.current_url)
     assert browser.get_log("browser") == []

@@ -19,7 +19,7 @@ class ApplicationAdmin(ConfigurationAdmin):
     search_fields = (
         "friendly_name",
         "=sid",
-        "voice_url",
+        "voice_url__in_url",
         "account__friendly_name",
         "=account__sid",
     )

@@ -8,9 +8,16 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.contrib.admin.widgets import AdminTextInputWidget
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet, UniqueConstraint
+from django.db.models import (
+    CharField,
+    JSONField,
+    Model,
+    QuerySet,
+    TextField,
+    UniqueConstraint,
+)
 from django.forms import BaseInlineFormSet
 from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import _get_foreign_key
@@ -62,7 +69,7 @@ class ModelAdmin(_ScopedChoices, _ModelAdmin):
     to the SID of its account; without one only who sees every account sees any row.
 
     Who may not change a row sees it without secrets. ``hidden_fields`` are shown to nobody, nor can
-    an address filter by them, by which they could be guessed."""
+    an address filter by them."""
 
     account_path = ""
     hidden_fields: tuple[str, ...] = ()
@@ -81,8 +88,28 @@ class ModelAdmin(_ScopedChoices, _ModelAdmin):
         return row
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        hidden = lookup.partition("__")[0] in self.hidden_fields
-        return not hidden and super().lookup_allowed(lookup, value, request)
+        """By texts only where the list offers it, and whole keys: what is masked on pages could
+        be guessed letter by letter."""
+        name, _, how = lookup.partition("__")
+        if name in self.hidden_fields or not super().lookup_allowed(lookup, value, request):
+            return False
+        if name in _offered(self):
+            return True
+        try:
+            field = self.opts.pk if name == "pk" else self.opts.get_field(name)
+        except FieldDoesNotExist:
+            return True  # the parameter of a filter of ours
+        whole = field is self.opts.pk and how in ("", "exact", "in")
+        return whole or not isinstance(field, _TEXTS)
+
+
+_TEXTS = (CharField, TextField, JSONField)
+
+
+def _offered(model_admin: ModelAdmin) -> set[str]:
+    """The fields that the list offers to filter by."""
+    filters = [one[0] if isinstance(one, tuple) else one for one in model_admin.list_filter]
+    return {one for one in filters if isinstance(one, str)}
 
 
 class ScopedRelatedFilter(admin.RelatedFieldListFilter):

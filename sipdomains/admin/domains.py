@@ -63,7 +63,7 @@ class SipDomainAdmin(ConfigurationAdmin):
     list_filter = ("enabled", "secure", "sip_registration")
     list_select_related = ("account",)
     search_fields = (
-        "domain_name", "friendly_name", "aliases__name", "=sid", "voice_url",
+        "domain_name", "friendly_name", "aliases__name", "=sid", "voice_url__in_url",
         "account__friendly_name",
     )  # fmt: skip
     autocomplete_fields = ("account",)

@@ -77,7 +77,7 @@ class WebhookRequestAdmin(LinksToCall, ReadOnlyAdmin):
         "at", "method", "url", "status", "attempt", "duration_ms", "error_message", "call_link",
     )  # fmt: skip
     list_filter = ("purpose", "status")
-    search_fields = ("=request_id", "=call__sid", "url")
+    search_fields = ("=request_id", "=call__sid", "url__in_url")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # A page of attempts does not need their bodies.
@@ -100,7 +100,7 @@ class OutboxMessageAdmin(LinksToCall, ReadOnlyAdmin):
         "call_link",
     )  # fmt: skip
     list_filter = ("state", "purpose")
-    search_fields = ("=id", "=stream", "=call__sid", "url")
+    search_fields = ("=id", "=stream", "=call__sid", "url__in_url")
     actions = ("deliver_again",)
 
     @admin.display(description="deliveries", ordering="attempts")

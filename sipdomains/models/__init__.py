@@ -24,6 +24,7 @@ from sipdomains.models.registrations import Registration
 from sipdomains.models.secondfactor import Authenticator, RecoveryCode
 from sipdomains.models.transfers import Transfer, TransferState
 from sipdomains.models.trunks import Trunk, TrunkRule
+from sipdomains.models.urlsearch import InUrl
 from sipdomains.models.webhooks import Notification, WebhookRequest
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "CredentialList",
     "DomainAlias",
     "IdempotentRequest",
+    "InUrl",
     "IpAccessControlList",
     "IpAddress",
     "ListSegment",

@@ -109,7 +109,7 @@ def domain_list(scope: Scope, search: str = "", after: str = "") -> DomainList:
         found = found.filter(
             Q(domain_name__icontains=search)
             | Q(friendly_name__icontains=search)
-            | Q(voice_url__icontains=search)
+            | Q(voice_url__in_url=search)
             | Q(account__friendly_name__icontains=search)
         )
     if after:

@@ -10,7 +10,13 @@ from django.utils import timezone
 
 from sipdomains import access
 from sipdomains.bench import BenchResult
-from sipdomains.models import CallOrder, OutboxMessage, SipDomain
+from sipdomains.models import (
+    Application,
+    CallOrder,
+    OutboxMessage,
+    SipDomain,
+    WebhookRequest,
+)
 from sipdomains.services import benchruns
 
 pytestmark = pytest.mark.django_db
@@ -110,3 +116,56 @@ def test_what_is_hidden_cannot_be_searched_by_an_address_either(client, make_use
         assert client.get(f"{page('callorder_changelist')}?{query}").status_code == 400
     query = "payload__icontains=hunter"
     assert client.get(f"{page('callcommand_changelist')}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(("text", "found"), [("app.example", True), (PASSWORD, False)])
+def test_a_search_finds_no_password_of_a_url(desk, client, make_user, told, text, found):
+    Application.objects.create(account=told.account, friendly_name="Shop", voice_url=URL)
+    WebhookRequest.objects.create(
+        request_id="r1", attempt=1, call=told, account=told.account, purpose="voice",
+        at=told.started_at, method="POST", url=URL,
+    )  # fmt: skip
+    name = told.domain.domain_name
+    assert (name in desk.get(f"/domains/?q={text}").content.decode()) is found
+    client.force_login(make_user("vera", access.VIEWER, access.EVERY_ACCOUNT, is_staff=True))
+    for model in ("sipdomain", "application", "webhookrequest", "outboxmessage"):
+        listed = client.get(f"{page(f'{model}_changelist')}?q={text}").context["cl"]
+        assert bool(listed.result_count) is found, model
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sipdomain_changelist ?voice_url__icontains=hunter",
+        "sipdomain_changelist ?voice_url=x",
+        "webhookrequest_changelist ?url__startswith=http",
+        "webhookrequest_changelist ?parameters__icontains=x",
+        "call_changelist ?from_uri__icontains=hunter",
+        "call_changelist ?callback__url__icontains=hunter",
+        "account_changelist ?auth_token__startswith=a",
+        "account_changelist ?secondary_auth_token__startswith=a",
+        "trunk_changelist ?password__startswith=a",
+        "apikey_changelist ?secret_hash__startswith=a",
+        "account_changelist ?parent__auth_token__startswith=a",
+    ],
+)
+def test_texts_cannot_be_guessed_by_conditions_in_an_address(client, make_user, told, query):
+    client.force_login(make_user("ada", access.ADMINISTRATOR, access.EVERY_ACCOUNT, is_staff=True))
+    name, _, condition = query.partition(" ")
+    assert client.get(page(name) + condition).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "call_changelist ?status__exact=completed",
+        "call_changelist ?sid__exact=CA1",
+        "call_changelist ?duration__gte=3",
+        "call_changelist ?account__sid__exact=AC1",
+        "webhookrequest_changelist ?purpose__exact=voice",
+    ],
+)
+def test_what_lists_offer_can_be_filtered_by(client, make_user, told, query):
+    client.force_login(make_user("vera", access.VIEWER, access.EVERY_ACCOUNT, is_staff=True))
+    name, _, condition = query.partition(" ")
+    assert client.get(page(name) + condition).status_code == 200

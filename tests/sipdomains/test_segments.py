@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +16,9 @@ from sipdomains.models import Account, Call, ListSegment, Notification, Recordin
 from sipdomains.selectors import keyset
 from sipdomains.selectors.account_calls import sought
 from sipdomains.selectors.keyset import Turn
-from sipdomains.services import call_deletion, recordings, segments
+from sipdomains.services import call_deletion, calls, recordings, segments
 from sipdomains.stretch import ListName, Span, Stretch
+from tests.sipdomains.records import call_sid, closed, opened
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=30)
@@ -50,8 +53,8 @@ def make(alice):
 
 
 def truth(account: Account, **wanted) -> list[str]:
-    calls = Call.objects.filter(account=account, **wanted)
-    return list(calls.order_by("-started_at", "-sid").values_list("sid", flat=True))
+    found = Call.objects.filter(account=account, **wanted)
+    return list(found.order_by("-started_at", "-sid").values_list("sid", flat=True))
 
 
 def asked(rows: Stretch, size: int, number: int) -> list[str]:
@@ -120,15 +123,15 @@ def test_no_more_rows_are_laid_than_have_settled(alice, make) -> None:
 def test_deleted_rows_lower_the_segments_that_they_were_in(
     alice, make, django_assert_max_num_queries
 ) -> None:
-    calls = [make(number) for number in range(22)]
+    made = [make(number) for number in range(22)]
     segments.keep(LATER)
     assert counts(alice) == counts(alice, "status", "completed") == [4, 4, 4, 4, 4]
-    for gone in (calls[3], calls[4], calls[7], calls[21]):  # also ends, and what is not laid
+    for gone in (made[3], made[4], made[7], made[21]):  # also ends, and what is not laid
         call_deletion.delete(gone, "test")
     assert counts(alice) == counts(alice, "to_uri", "sip:b@x") == [3, 2, 4, 4, 4]
     for number in range(10):
         assert asked(sought(alice)[0], 2, number) == truth(alice)[number * 2 :][:2]
-    places = [longlists.CALLS_ORDER.of(call) for call in calls[8:16]]
+    places = [longlists.CALLS_ORDER.of(call) for call in made[8:16]]
     with django_assert_max_num_queries(5):
         segments.lower({ListName(alice.sid, longlists.CALLS): places})
     assert counts(alice) == [3, 2, 0, 0, 4]
@@ -144,10 +147,22 @@ def test_a_deletion_writes_nothing_for_lists_that_are_not_long(
     assert not ListSegment.objects.exists()
 
 
-def test_a_segment_without_rows_goes_when_it_is_counted_again(alice, make) -> None:
-    calls = [make(number) for number in range(12)]
+def test_calls_that_begin_and_end_write_no_segments(alice, make) -> None:
+    for number in range(8):
+        make(number)
     segments.keep(LATER)
-    for call in calls[:4]:
+    records = [opened("a", account=alice.sid), closed("a")]
+    with CaptureQueriesContext(connection) as captured:
+        for record in records:
+            calls.apply([record])
+    assert Call.objects.get(pk=call_sid("a")).status == "completed"
+    assert not [query for query in captured if "listsegment" in query["sql"]]
+
+
+def test_a_segment_without_rows_goes_when_it_is_counted_again(alice, make) -> None:
+    made = [make(number) for number in range(12)]
+    segments.keep(LATER)
+    for call in made[:4]:
         call_deletion.delete(call, "test")
     assert counts(alice) == [0, 4, 4]
     assert asked(sought(alice)[0], 1, 7) == truth(alice)[7:8]

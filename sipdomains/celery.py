@@ -51,7 +51,7 @@ ROUTES = {
     TASK_TEST_CALL: QUEUE_HOUSEKEEPING,
 }
 FORGET_SECONDS = 3600.0
-SEGMENT_SECONDS = 300.0
+SEGMENT_SECONDS = 120.0
 # For `celery beat`. Every node sweeps too; this is for the time when none is alive.
 BEAT_SCHEDULE = {
     "reap-dead-nodes": {"task": TASK_REAP_DEAD_NODES, "schedule": 15.0},

@@ -74,19 +74,23 @@ def keep(now: datetime | None = None) -> None:
 
 
 def _lay_lists(account_sid: str, now: datetime) -> None:
+    """A list that narrows another one is looked at when that has grown."""
     have = known(account_sid)
-    sampled: set[ListName] = set()
-    for name in longlists.fixed(account_sid):
+    fixed = longlists.fixed(account_sid)
+    grown: set[ListName] = set()
+    numbers: set[ListName] = set()
+    for name in fixed:
         wider = _wider(name)
-        if wider is not None and wider not in have:
+        if wider is not None and wider not in grown:
             continue
-        for end in _lay(name, now):
-            have.add(name)
+        for end in _lay(name, now, name in have):
+            grown.add(name)
             if name.kind == longlists.CALLS:
-                sampled.update(_sample(name, end))
-    for name in sampled | have.difference(longlists.fixed(account_sid)):
-        for _ in _lay(name, now):
-            pass
+                numbers.update(_sample(name, end))
+    if numbers:
+        for name in numbers | have.difference(fixed):
+            for _ in _lay(name, now, name in have):
+                pass
 
 
 def _wider(name: ListName) -> ListName | None:
@@ -96,10 +100,11 @@ def _wider(name: ListName) -> ListName | None:
     return ListName(name.account, longlists.CALLS) if name.kind in longlists.CALLS_BY else None
 
 
-def _lay(name: ListName, now: datetime) -> Iterator[Place]:
-    """The ends of new segments, each of which is committed."""
+def _lay(name: ListName, now: datetime, begun: bool) -> Iterator[Place]:
+    """The ends of new segments, each of which is committed. ``begun``: there are some already."""
     rows = longlists.rows_of(name).until(now - SETTLED)
-    while _next(rows, _last(name)) is not None:
+    last = _last(name) if begun else None
+    while _next(rows, last) is not None:
         with transaction.atomic():
             hold(name.account)
             end = _next(rows, _last(name))
@@ -107,6 +112,7 @@ def _lay(name: ListName, now: datetime) -> Iterator[Place]:
                 return
             _add(name, end, longlists.STEP, now)
         yield end
+        last = end
 
 
 def _next(rows: Stretch, last: Place | None) -> Place | None:

@@ -3,7 +3,7 @@
 The call log is the busiest writer by far, so it goes around the ORM: one prepared statement per
 table, run over a list of tuples. The columns still come from the models. Text is clipped to the
 column and cleaned of what a database refuses (NUL, lone surrogates, NaN): what a hostile peer sends
-must not cost the batch.
+must not cost the batch. What searches look into is stored without passwords.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from sipdomains.models import (
     WebhookRequest,
 )
 from sipdomains.models.fields import MAX_URL_LENGTH
+from sipdomains.redaction import masked, masked_json
 
 Row = tuple[Any, ...]
 
@@ -198,13 +199,14 @@ def call_row(record: CallOpened, ending: Row, updated_at: Any) -> Row:
         record.call_sid, record.account_sid or None, record.domain_sid or None,
         clip("domain_name", record.domain_name),
         record.parent_call_sid or None, record.node, record.direction,
-        clip("from_uri", record.from_), clip("to_uri", record.to), status, cause, reason,
+        clip("from_uri", masked(record.from_)), clip("to_uri", masked(record.to)),
+        status, cause, reason,
         error_code, sip_status, time_column(record.at), answered_at, ended_at,
         updated_at, seconds, clip("sip_call_id", sip.get("call_id", "")),
         clip("from_tag", sip.get("from_tag", "")), clip("username", sip.get("username", "")),
         clip("source_ip", sip.get("source_ip", "")), sip.get("source_port", 0),
         clip("transport", sip.get("transport", "")), clip("user_agent", sip.get("user_agent", "")),
-        to_json(sip.get("headers", [])), media, to_json(record.callback),
+        to_json(masked_json(sip.get("headers", []))), media, to_json(record.callback),
     )  # fmt: skip
 
 
@@ -291,7 +293,7 @@ def notification_row(record: NotificationRecord) -> Row:
     digest = hashlib.blake2b(identity.encode(), digest_size=16).digest()
     return (
         sids.make(sids.NOTIFICATION, digest), record.call_sid or None, record.account_sid or None,
-        time_column(record.at), record.code, record.level, clean_text(record.message),
+        time_column(record.at), record.code, record.level, clean_text(masked(record.message)),
         clip("request_method", record.request_method), clip("request_url", record.request_url),
         to_json(record.data),
     )  # fmt: skip

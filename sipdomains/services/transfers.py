@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from sipdomains.contracts import NotificationRecord, TransferChanged
 from sipdomains.models import Transfer, TransferState
+from sipdomains.redaction import masked
 from sipdomains.services import projection, rows
 from sipdomains.services.projection import NODE_LOST, TransferFacts
 
@@ -33,7 +34,7 @@ def apply(record: TransferChanged) -> None:
         number=record.number,
         defaults={
             "direction": record.direction,
-            "target": rows.clean_text(record.target)[:512],
+            "target": rows.clean_text(masked(record.target))[:512],
             "requested_at": at,
             "changed_at": at,
         },

@@ -274,6 +274,27 @@ def test_hostile_text_is_clipped_and_cleaned() -> None:
     }  # fmt: skip
 
 
+def test_what_a_search_looks_into_holds_no_password() -> None:
+    """What pages mask could be guessed by searching for it."""
+    party = "sip:alice:hunter2@pbx.example.net"
+    url = "http://u:hunter2@app.example/?Digits=4711"
+    headers = [["X-Api-Key", "hunter2"], ["X-To", party], ["X-Order", "7"]]
+    calls.apply(
+        [
+            opened("a", from_=party, to=f"{party};x=y", sip={"headers": headers}),
+            NotificationRecord(START, 11200, "error", f"{url} failed", call_sid=call_sid("a")),
+            TransferChanged(call_sid("a"), 1, START, "received", party, refer_status=202),
+        ]
+    )
+    call = Call.objects.get()
+    assert (call.from_uri, call.to_uri) == (
+        "sip:alice:…@pbx.example.net", "sip:alice:…@pbx.example.net;x=y",
+    )  # fmt: skip
+    assert call.headers == [["X-Api-Key", "…"], ["X-To", call.from_uri], ["X-Order", "7"]]
+    assert Notification.objects.get().message == "http://u:…@app.example/?Digits=… failed"
+    assert call.transfers.get().target == call.from_uri
+
+
 def test_what_json_does_not_know_is_stored_as_text() -> None:
     record = NotificationRecord(START, 1, "error", "m", data={"when": datetime(2026, 1, 1)})  # noqa: DTZ001
     calls.apply([record])

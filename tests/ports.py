@@ -12,7 +12,7 @@ import contextlib
 import socket
 
 FIRST, END = 12000, 32000  # the kernel gives ports from 32768 on to outgoing connections
-SIZE = 400
+SIZE = 250
 
 
 class Block:

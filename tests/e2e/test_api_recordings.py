@@ -39,8 +39,7 @@ from tests.e2e.sound import SILENCE, Samples, loudest, sounding, tone
 pytestmark = pytest.mark.e2e
 
 EDGE = 0.15  # seconds about a change that are not looked at
-# How much later than the node says the media worker may do something, on a machine that is busy.
-LATE = 0.8
+SLACK = 0.3  # of a recording's length between moments that are known to be before and after
 
 
 def client_of(server: Server, domain: dict[str, Any]) -> Client:
@@ -116,9 +115,10 @@ def part(samples: Samples, begin: float, end: float) -> Samples:
     return samples[int((begin + EDGE) * 8000) : int((end - EDGE) * 8000)]
 
 
-def longest_silence(samples: Samples) -> tuple[float, float]:
-    """Where it begins and ends, seconds."""
-    loud = np.concatenate(([-1], np.flatnonzero(samples), [len(samples)]))
+def longest_silence(channels: list[Samples]) -> tuple[float, float]:
+    """Of all together: where it begins and ends, seconds."""
+    loud = np.flatnonzero(np.abs(np.stack(channels)).max(axis=0))
+    loud = np.concatenate(([-1], loud, [len(channels[0])]))
     at = int(np.argmax(np.diff(loud)))
     return (int(loud[at]) + 1) / 8000, int(loud[at + 1]) / 8000
 
@@ -160,12 +160,10 @@ def test_paused_resumed_and_stopped_during_speech(
     )  # fmt: skip
     happened = times(server, call, sid)
     assert [what for what, _ in happened] == ["started", "paused", "resumed", "ended"]
-    ended = happened[-1][1] - happened[0][1]
     channels = stored(server, row)
     assert len(channels[0]) == len(channels[1])
-    assert len(channels[0]) / 8000 == pytest.approx(ended, abs=LATE)
-    paused, resumed = longest_silence(channels[0])
-    assert resumed - paused == pytest.approx(happened[2][1] - happened[1][1], abs=LATE)
+    paused, resumed = longest_silence(channels)
+    assert resumed - paused > 0.7  # of a second
     for samples, pitch in zip(channels, (440, 1000), strict=True):
         for begin, end in ((0.0, paused), (resumed, len(samples) / 8000)):
             assert loudest(part(samples, begin, end)) == pytest.approx(pitch, abs=5)
@@ -201,8 +199,10 @@ def fetch(url: str, domain: dict[str, Any]) -> bytes:
 
 def test_hang_up_while_paused(server: Server, rest: Client, alice: Baresip) -> None:
     call = call_of(server, alice)
+    before = time.time()
     sid = rest.calls(call).recordings.create(recording_track="inbound").sid
     after(server, call, sid, "started", 1.5)
+    pausing = time.time()
     rest.calls(call).recordings(sid).update(status="paused", pause_behavior="skip")
     after(server, call, sid, "paused", 1.5)
     alice.close()
@@ -211,7 +211,7 @@ def test_hang_up_while_paused(server: Server, rest: Client, alice: Baresip) -> N
     after(server, call, sid, "ended", 0.0)
     (_, started), (_, paused), _ = times(server, call, sid)
     [samples] = stored(server, row)
-    assert len(samples) / 8000 == pytest.approx(paused - started, abs=LATE)
+    assert pausing - started - SLACK <= len(samples) / 8000 <= paused - before + SLACK
     assert loudest(part(samples, 0.0, len(samples) / 8000)) == pytest.approx(440, abs=5)
     ended = "SELECT ended_at FROM sipdomains_call WHERE sid = ?"
     wait_for("final call", lambda: server.rows(ended, call)[0]["ended_at"])
@@ -233,18 +233,19 @@ def test_two_at_once_go_on_under_a_live_update(
     rest.calls(call).update(url=f"{app.url}/other")
     wait_for("the other sound", lambda: sounds(server, whole, 700.0))
     after(server, call, parts, "paused", 2.0)
+    resuming = time.time()
     rest.calls(call).recordings(parts).update(status="in-progress")
     after(server, call, parts, "resumed", 1.5)
     alice.close()
     row, other = final(server, whole), final(server, parts)
     after(server, call, parts, "ended", 0.0)
-    (_, started), (_, paused), (_, resumed), _ = times(server, call, parts)
+    (_, started), (_, paused), _, _ = times(server, call, parts)
     left, right = stored(server, other)
     assert loudest(part(left, 0.0, len(left) / 8000)) == pytest.approx(440, abs=5)
-    assert loudest(part(right, 0.0, paused - started)) == pytest.approx(1000, abs=5)
+    assert loudest(part(right, 0.0, min(1.0, paused - started))) == pytest.approx(1000, abs=5)
     assert loudest(right[-8000:-1600]) == pytest.approx(700, abs=5)
     [heard] = stored(server, row)
-    assert len(heard) - len(right) >= (resumed - paused - 0.2) * 8000
+    assert len(heard) - len(right) >= (resuming - paused - SLACK) * 8000
     assert loudest(heard[4000:8000]) == pytest.approx(1000, abs=5)
     assert loudest(heard[-8000:-1600]) == pytest.approx(700, abs=5)
     assert np.abs(heard[-8000:-1600]).max() > SILENCE
@@ -264,8 +265,10 @@ def test_node_killed_while_paused_leaves_what_was_before(
     with contextlib.closing(phone):
         phone.wait_until("Call established")
         call = call_of(own_server, phone)
+        before = time.time()
         sid = rest.calls(call).recordings.create().sid
         after(own_server, call, sid, "started", 1.0)
+        pausing = time.time()
         rest.calls(call).recordings(sid).update(status="paused", pause_behavior="skip")
         after(own_server, call, sid, "paused", 1.5)
         (_, started), (_, paused) = times(own_server, call, sid)
@@ -274,7 +277,7 @@ def test_node_killed_while_paused_leaves_what_was_before(
     row = final(own_server, sid)
     assert row["ended_by"] == "node-lost"
     [samples] = stored(own_server, row)
-    assert len(samples) / 8000 == pytest.approx(paused - started, abs=LATE)
+    assert pausing - started - SLACK <= len(samples) / 8000 <= paused - before + SLACK
     own_server.stop()
 
 
@@ -313,4 +316,4 @@ def test_a_call_that_rest_creates_is_recorded_from_its_answer(
     assert len(said) == len(heard)
     assert loudest(sounding(said)) == pytest.approx(700, abs=5)
     assert loudest(sounding(heard)) == pytest.approx(2000, abs=5)
-    assert len(sounding(heard)) / 8000 == pytest.approx(3.0, abs=LATE)
+    assert len(sounding(heard)) / 8000 > 2.5  # of three

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection
+from django.core.management.color import no_style
+from django.db import connection, connections
+from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -13,6 +15,25 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", _PATIENT)
 settings.register_profile("sipdomains", _PATIENT, derandomize=True)
 settings.load_profile("sipdomains")
+
+
+# What a migration leaves in the database, and no test changes.
+LASTING = {
+    "django_content_type", "auth_permission", "auth_group", "auth_group_permissions",
+}  # fmt: skip
+
+
+def _empty(case: TransactionTestCase) -> None:
+    """After a test that commits. Django empties all tables and then makes the permissions and the
+    groups anew, which takes most of the time."""
+    for name in case._databases_names(include_mirrors=False):
+        found = connections[name].introspection.django_table_names(True, include_views=False)
+        operations = connections[name].ops
+        emptied = [table for table in found if table not in LASTING]
+        operations.execute_sql_flush(operations.sql_flush(no_style(), emptied))
+
+
+TransactionTestCase._fixture_teardown = _empty
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,8 @@ import csv
 import json
 import stat
 import sys
+from copy import deepcopy
+from functools import cache
 from io import StringIO
 
 import pytest
@@ -64,9 +66,10 @@ def made_elsewhere(account: Account):
     return rest, {"application": application, "users": users, "acl": acl, "domain": domain}
 
 
-@pytest.fixture
-def source(db, monkeypatch):
-    """What stands in the account SOURCE "at Twilio"; nothing of it is here any more."""
+@cache
+def elsewhere():
+    """What is read of the account SOURCE, and what was made in it; nothing is left of it here.
+    Once for all tests: it takes 30 requests."""
     account = saved(Account(sid=SOURCE, friendly_name="Elsewhere"))
     rest, made = made_elsewhere(account)
     snapshot = twiliosource.read(rest)
@@ -74,8 +77,15 @@ def source(db, monkeypatch):
         model.objects.all().delete()
     account.delete()
     LogEntry.objects.all().delete()
+    return snapshot, made
+
+
+@pytest.fixture
+def source(db, monkeypatch):
+    """What stands in the account SOURCE "at Twilio"; nothing of it is here any more."""
+    snapshot, made = elsewhere()
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "secret")
-    monkeypatch.setattr(twiliosource, "read", lambda client: snapshot)
+    monkeypatch.setattr(twiliosource, "read", lambda client: deepcopy(snapshot))
     return made
 
 

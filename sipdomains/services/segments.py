@@ -145,7 +145,9 @@ def _check(name: ListName, due: set[int], now: datetime) -> None:
             else:
                 _correct(name, segment, now)
         last = _end(segment)
-    ListSegment.objects.bulk_update(right, ["check_at"], batch_size=100)
+    with transaction.atomic():
+        hold(name.account)  # that nobody waits for us who has what we wait for
+        ListSegment.objects.bulk_update(right, ["check_at"], batch_size=100)
 
 
 @transaction.atomic

@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sipdomains import longlists
+from sipdomains.celery import BEAT_SCHEDULE
 from sipdomains.models import Account, Call, ListSegment, Notification, Recording
 from sipdomains.selectors import keyset
 from sipdomains.selectors.account_calls import sought
 from sipdomains.selectors.keyset import Turn
 from sipdomains.services import call_deletion, calls, recordings, segments
 from sipdomains.stretch import ListName, Span, Stretch
+from sipdomains.tasks import keep_segments
 from tests.sipdomains.records import call_sid, closed, opened
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -117,6 +119,14 @@ def test_no_more_rows_are_laid_than_have_settled(alice, make) -> None:
     assert counts(alice) == [4]
     segments.keep(LATER)
     segments.keep(LATER)
+    assert counts(alice) == [4, 4]
+
+
+def test_housekeeping_lays_them(alice, make) -> None:
+    for number in range(8):
+        make(number)
+    assert keep_segments.name in {entry["task"] for entry in BEAT_SCHEDULE.values()}
+    keep_segments()
     assert counts(alice) == [4, 4]
 
 

@@ -137,7 +137,7 @@ async def test_a_tone_is_recorded(leg, peer, voices, path):
     (samples,) = channels(path)
     assert (end.cause, end.key, end.seconds) == ("stopped", "", len(samples) / 8000)
     assert end.seconds == pytest.approx(lasted, abs=LATE)
-    assert 0.3 < end.speech_seconds <= end.seconds
+    assert 0.3 < end.speech_seconds < end.seconds + LATE  # counted in packets
     assert end.peak == pytest.approx(8000, rel=0.05)
     assert pitches(samples[800:8800]) == [pytest.approx(440, abs=2)]
     assert span(samples) == pytest.approx((0, end.seconds), abs=LATE)

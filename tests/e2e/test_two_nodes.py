@@ -4,6 +4,8 @@ call. Whoever asks is told of neither."""
 from __future__ import annotations
 
 import contextlib
+import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,28 @@ def test_all_at_once_and_each_once(
         wanted = [event["data"]["url"] for event in reached(nodes.server, phone.sid, "command")]
         assert wanted == [f"{app.url}/{number}" for number in range(3)]
     assert app.paths().count("/2") == 2
+
+
+def test_how_long_a_change_takes_by_http(
+    nodes: Nodes, rest: Client, app: Application, tmp_path: Path
+) -> None:
+    app.document("/voice", UP)
+    phones = calls_at_both(nodes, tmp_path)
+    took = []
+    for phone in phones * 10:
+        began = time.monotonic()
+        rest.calls(phone.sid).update(time_limit=600)
+        took.append(time.monotonic() - began)
+    print(
+        f"asked, applied and answered: median {statistics.median(took) * 1000:.0f} ms,"
+        f" max {max(took) * 1000:.0f}"
+    )
+    query = "SELECT DISTINCT state FROM sipdomains_callcommand WHERE call_id IN (?, ?)"
+    sids = [phone.sid for phone in phones]
+    wait_for("applied", lambda: nodes.server.rows(query, *sids) == [{"state": "applied"}])
+    for phone in phones:
+        rest.calls(phone.sid).update(status="completed")
+        phone.ended()
 
 
 def test_a_phone_is_called_by_the_node_that_has_its_connection(

@@ -111,6 +111,7 @@ async def test_each_is_told_of_the_own_accounts_only(monkeypatch):
     assert kind == "event: stale\n"
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_whether_one_may_still_watch_is_asked_again_and_again(monkeypatch):
     monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.0)
     rows = (feed.Row("CA1", "AC1", "<tr>1"), feed.Row("CA2", "AC2", "<tr>2"))
@@ -124,6 +125,7 @@ async def test_whether_one_may_still_watch_is_asked_again_and_again(monkeypatch)
     assert next(answers, "none is left") == "none is left"
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_who_may_see_less_by_now_is_told_less(monkeypatch):
     monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.0)
     told_late = asyncio.Queue()

@@ -19,7 +19,7 @@ from tests.programs import needed
 from tests.sipdomains.sounds import start_recording, write_tone
 
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--headless --kiosk --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 

@@ -56,7 +56,7 @@ def conceal(row: Any) -> None:
             loaded[field.attname] = masked_json(loaded[field.attname])
 
 
-class _ConcealingList(ChangeList):
+class ConcealingList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
@@ -79,7 +79,7 @@ class ModelAdmin(_ScopedChoices, _ModelAdmin):
         return scope_of(request.user).narrow(rows, self.account_path)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return _ConcealingList
+        return ConcealingList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         row = super().get_object(request, object_id, from_field)
@@ -224,7 +224,7 @@ class ReadOnly:
 
 
 class ReadOnlyAdmin(ReadOnly, ModelAdmin):
-    show_full_result_count = False  # a second count of the whole table
+    show_full_result_count = False  # a second count of all rows
     list_per_page = 50
 
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from sipdomains import audit
-from sipdomains.admin.base import ReadOnlyAdmin
+from sipdomains.admin.loglist import LogAdmin
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -42,7 +42,7 @@ admin.site.unregister(LogEntry)
 
 
 @admin.register(LogEntry)
-class HistoryAdmin(LogEntryAdminMixin, ReadOnlyAdmin):  # type: ignore[misc] # without types
+class HistoryAdmin(LogEntryAdminMixin, LogAdmin):  # type: ignore[misc] # without types
     list_display = ("time", "who", "change", "fields_changed", "remote_addr")
     list_display_links = ("time",)
     list_select_related = ("actor", "content_type")

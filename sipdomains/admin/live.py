@@ -7,11 +7,12 @@ from django.contrib import admin
 
 from sipdomains.admin.base import ReadOnlyAdmin
 from sipdomains.admin.log import LinksToCall
+from sipdomains.admin.loglist import LogAdmin
 from sipdomains.models import CallCommand, CallOrder
 
 
 @admin.register(CallCommand)
-class CallCommandAdmin(LinksToCall, ReadOnlyAdmin):
+class CallCommandAdmin(LinksToCall, LogAdmin):
     account_path = "call__account_id"
     list_display = (
         "requested_at", "kind", "state", "reason", "call_link", "requested_by",

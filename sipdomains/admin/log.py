@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sipdomains.admin.base import ReadOnlyAdmin, ReadOnlyInline
+from sipdomains.admin.loglist import LogAdmin
 from sipdomains.models import (
     Call,
     CallEvent,
@@ -60,24 +61,26 @@ class LinksToCall:
 
 
 @admin.register(Call)
-class CallAdmin(ReadOnlyAdmin):
+class CallAdmin(LogAdmin):
     account_path = "account_id"
+    newest_by = "started_at"
     list_display = (
         "started_at", "from_uri", "to_uri", "domain_name", "status", "duration", "reason", "sid",
     )  # fmt: skip
     list_filter = ("status", "direction")
     search_fields = ("=sid", "from_uri", "to_uri", "=sip_call_id", "=source_ip")
+    search_help_text = "By SID, From, To, Call-ID or address."
     inlines = (EventInline, WebhookInline, OutboxInline, TransferInline, NotificationInline)
 
 
 @admin.register(WebhookRequest)
-class WebhookRequestAdmin(LinksToCall, ReadOnlyAdmin):
+class WebhookRequestAdmin(LinksToCall, LogAdmin):
     account_path = "account_id"
     list_display = (
         "at", "method", "url", "status", "attempt", "duration_ms", "error_message", "call_link",
     )  # fmt: skip
-    list_filter = ("purpose", "status")
-    search_fields = ("=request_id", "=call__sid", "url__in_url")
+    search_fields = ("=request_id", "=purpose", "=status", "=call__sid", "url__in_url")
+    search_help_text = "By SID of the call, request id, purpose, status or URL."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # A page of attempts does not need their bodies.
@@ -85,22 +88,26 @@ class WebhookRequestAdmin(LinksToCall, ReadOnlyAdmin):
 
 
 @admin.register(Notification)
-class NotificationAdmin(LinksToCall, ReadOnlyAdmin):
+class NotificationAdmin(LinksToCall, LogAdmin):
     account_path = "account_id"
+    newest_by = "at"
     list_display = ("at", "level", "code", "message", "call_link")
-    list_filter = ("level", "code")
+    list_filter = ("level",)
     search_fields = ("=sid", "=call__sid", "=code", "message")
+    search_help_text = "By SID, SID of the call, code or words of the message."
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(LinksToCall, ReadOnlyAdmin):
+class OutboxMessageAdmin(LinksToCall, LogAdmin):
     account_path = "account_id"
+    newest_by = "created_at"
     list_display = (
         "created_at", "purpose", "url", "position", "state", "tries", "next_at", "error_message",
         "call_link",
     )  # fmt: skip
-    list_filter = ("state", "purpose")
-    search_fields = ("=id", "=stream", "=call__sid", "url__in_url")
+    list_filter = ("state",)
+    search_fields = ("=id", "=purpose", "=stream", "=call__sid", "url__in_url")
+    search_help_text = "By SID of the call, id, purpose, stream or URL."
     actions = ("deliver_again",)
 
     @admin.display(description="deliveries", ordering="attempts")
@@ -117,7 +124,7 @@ class OutboxMessageAdmin(LinksToCall, ReadOnlyAdmin):
 
 
 @admin.register(Transfer)
-class TransferAdmin(LinksToCall, ReadOnlyAdmin):
+class TransferAdmin(LinksToCall, LogAdmin):
     account_path = "call__account_id"
     list_display = (
         "requested_at", "direction", "target", "state", "refer_status", "notify_status", "reason",

@@ -9,14 +9,15 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sipdomains.admin.base import ReadOnlyAdmin
 from sipdomains.admin.log import LinksToCall
+from sipdomains.admin.loglist import LogAdmin
 from sipdomains.models import Recording
 
 
 @admin.register(Recording)
-class RecordingAdmin(LinksToCall, ReadOnlyAdmin):
+class RecordingAdmin(LinksToCall, LogAdmin):
     account_path = "account_id"
+    newest_by = "started_at"
     list_display = (
         "started_at", "status", "source", "duration", "channels", "sound", "call_link", "sid",
     )  # fmt: skip

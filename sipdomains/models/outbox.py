@@ -57,6 +57,7 @@ class OutboxMessage(models.Model):
             models.Index(
                 fields=["next_at"], name="outbox_pending_by_time", condition=Q(state="pending")
             ),
+            models.Index(fields=["created_at"], name="outbox_by_time"),
             models.Index(fields=["call"], name="outbox_by_call", condition=Q(call__isnull=False)),
         ]
         constraints = [

@@ -162,7 +162,7 @@ def test_texts_cannot_be_guessed_by_conditions_in_an_address(client, make_user, 
         "call_changelist ?sid__exact=CA1",
         "call_changelist ?duration__gte=3",
         "call_changelist ?account__sid__exact=AC1",
-        "webhookrequest_changelist ?purpose__exact=voice",
+        "notification_changelist ?level__exact=error",
     ],
 )
 def test_what_lists_offer_can_be_filtered_by(client, make_user, told, query):

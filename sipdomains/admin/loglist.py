@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from sipdomains import sids
 from sipdomains.admin.base import ConcealingList, ReadOnlyAdmin
 
-NEWEST = 20_000  # rows that are looked at
+NEWEST = 10_000  # rows that are looked at
 
 
 class _NewestList(ConcealingList):

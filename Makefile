@@ -37,13 +37,12 @@ lint: venv-dev
 types: venv-dev
 	$(BIN)/mypy sipdomains twimlrunner sipserver
 
-# Three workers on two cores: two fifths of their time they wait for sound, servers and browsers.
 unit: venv-dev
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/e2e $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e $(PYTEST_ARGS)
 
-# Each worker has servers of its own.
+# Mostly they wait, for they listen to audio in real time; each worker has servers of its own.
 e2e: venv-dev
-	$(BIN)/pytest -n 3 --dist loadfile tests/e2e $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile tests/e2e $(PYTEST_ARGS)
 
 # Not part of `make test`: needs a PostgreSQL that runs, and makes databases of its own there.
 test-postgres: venv-dev

@@ -69,7 +69,6 @@ class CallAdmin(LogAdmin):
     )  # fmt: skip
     list_filter = ("status", "direction")
     search_fields = ("=sid", "from_uri", "to_uri", "=sip_call_id", "=source_ip")
-    search_help_text = "By SID, From, To, Call-ID or address."
     inlines = (EventInline, WebhookInline, OutboxInline, TransferInline, NotificationInline)
 
 
@@ -80,7 +79,6 @@ class WebhookRequestAdmin(LinksToCall, LogAdmin):
         "at", "method", "url", "status", "attempt", "duration_ms", "error_message", "call_link",
     )  # fmt: skip
     search_fields = ("=request_id", "=purpose", "=status", "=call__sid", "url__in_url")
-    search_help_text = "By SID of the call, request id, purpose, status or URL."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # A page of attempts does not need their bodies.
@@ -94,7 +92,6 @@ class NotificationAdmin(LinksToCall, LogAdmin):
     list_display = ("at", "level", "code", "message", "call_link")
     list_filter = ("level",)
     search_fields = ("=sid", "=call__sid", "=code", "message")
-    search_help_text = "By SID, SID of the call, code or words of the message."
 
 
 @admin.register(OutboxMessage)
@@ -107,7 +104,6 @@ class OutboxMessageAdmin(LinksToCall, LogAdmin):
     )  # fmt: skip
     list_filter = ("state",)
     search_fields = ("=id", "=purpose", "=stream", "=call__sid", "url__in_url")
-    search_help_text = "By SID of the call, id, purpose, stream or URL."
     actions = ("deliver_again",)
 
     @admin.display(description="deliveries", ordering="attempts")

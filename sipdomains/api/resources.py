@@ -47,8 +47,11 @@ class AccountView(ViewSet):
     account: Account
     works_for_inactive = False  # whether a suspended account's parent may ask
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with ExitStack() as self._audit:  # left however the request ends
+            return super().dispatch(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        self._audit = ExitStack()
         super().initial(request, *args, **kwargs)
         client = self.client
         if not client.active:
@@ -70,9 +73,6 @@ class AccountView(ViewSet):
     def finalize_response(
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
-        stack = getattr(self, "_audit", None)
-        if stack is not None:
-            stack.close()
         answer: Response = super().finalize_response(request, response, *args, **kwargs)
         answer["Twilio-Request-Id"] = f"RQ{secrets.token_hex(16)}"
         answer["Cache-Control"] = "no-store"

@@ -8,6 +8,7 @@ import pytest
 from django.db import DatabaseError
 from django.utils import timezone
 
+from sipdomains import audit
 from sipdomains.api import calls as calls_api
 from sipdomains.contracts import OriginatePlan, RecordingWish
 from sipdomains.models import Application, Call, CallOrder, IdempotentRequest, Notification
@@ -369,6 +370,7 @@ def test_nothing_is_left_of_a_call_whose_process_dies_before_the_commit(rest, mo
         with pytest.raises(Death):
             rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
     assert not Call.objects.exists()
+    assert audit.additional_data() is None  # of who asked: later changes are not theirs
     IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(seconds=61))
     again = rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
     assert [call.sid for call in Call.objects.all()] == [again.sid]

@@ -367,10 +367,12 @@ def test_nothing_is_left_of_a_call_whose_process_dies_before_the_commit(rest, mo
     with monkeypatch.context() as patch:
         patch.setattr(calls_api.CallOutput, "get_status", dies)  # the last thing before it
         patch.setattr(idempotency, "forget", lambda *_: None)
-        with pytest.raises(Death):
+        with pytest.raises(Death) as death:
             rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
     assert not Call.objects.exists()
-    assert audit.additional_data() is None  # of who asked: later changes are not theirs
+    # Later changes are not those of who asked, though the frames of the request are still there.
+    assert death.tb is not None
+    assert audit.additional_data() is None
     IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(seconds=61))
     again = rest.calls.create(to="+4930123456", from_="+4930999", url=URL)
     assert [call.sid for call in Call.objects.all()] == [again.sid]

@@ -19,6 +19,7 @@ class _NewestList(ConcealingList):
     """Counts, sorts, filters and searches the newest rows only. A SID finds its rows wherever they
     are. ``since`` is where the rows begin when there are older ones."""
 
+    model_admin: LogAdmin
     since: Any = None
     newest = f"{NEWEST:,}"
 
@@ -31,7 +32,7 @@ class _NewestList(ConcealingList):
             names = {field.name for field in self.lookup_opts.fields}
             named = (Q(**{name: self.query}) for name in ("sid", "call") if name in names)
             return rows.filter(reduce(or_, named, Q()))
-        newest_by: str = self.model_admin.newest_by  # type: ignore[attr-defined] # a LogAdmin
+        newest_by = self.model_admin.newest_by
         edge = self.model._default_manager.order_by(f"-{newest_by}").values_list(newest_by)
         for (self.since,) in edge[NEWEST - 1 : NEWEST]:
             return rows.filter(**{f"{newest_by}__gte": self.since})

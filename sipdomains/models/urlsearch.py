@@ -37,7 +37,6 @@ class InUrl(Lookup):
             )
         ]
         contains, at, plain, behind = (sql for sql, _ in parts)
-        at_again = at
-        sql = f"({contains} AND ((NOT ({at}) AND {plain}) OR ({at_again} AND {behind})))"
-        order = (parts[0], parts[1], parts[2], parts[1], parts[3])
+        sql = f"({contains} AND ((NOT ({at}) AND {plain}) OR ({at} AND {behind})))"
+        order = (parts[0], parts[1], parts[2], parts[1], parts[3])  # as they stand in it
         return sql, tuple(value for _, values in order for value in values)
